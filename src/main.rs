@@ -1,0 +1,3 @@
+//! The `ringbolt` server: flags to configuration to shards.
+
+fn main() {}
