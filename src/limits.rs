@@ -33,6 +33,17 @@ pub const TXN_OPS_MAX_DEFAULT: usize = 128;
 
 // ---- disk ----
 
+/// Addresses reserved for the tree file: 1 TiB, ten times the largest database that is promised. Address space is free;
+/// running out of it would need a remap under readers.
+pub const TREE_RESERVED_PAGES: u64 = (1 << 40) / 4096;
+
+/// One write of a segment's zero-filling. Small enough that a write of the WAL that comes meanwhile waits for little.
+pub const ZERO_FILL_BYTES: usize = 1 << 20;
+
+/// The pause after each such write: 64 MiB then take at least a third of a second, well below the time in which the
+/// fastest writer fills the segment before.
+pub const ZERO_FILL_PAUSE_MS: u64 = 4;
+
 // ---- rpc ----
 
 // ---- service ----
