@@ -7,3 +7,4 @@ pub mod disk;
 pub mod limits;
 pub mod proto;
 pub mod types;
+pub mod wal;
