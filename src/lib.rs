@@ -6,3 +6,6 @@ pub mod codec;
 pub mod limits;
 pub mod proto;
 pub mod types;
+
+pub mod net;
+pub mod rpc;
