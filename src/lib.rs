@@ -8,3 +8,6 @@ pub mod limits;
 pub mod proto;
 pub mod types;
 pub mod wal;
+
+pub mod net;
+pub mod rpc;

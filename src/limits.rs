@@ -95,8 +95,94 @@ pub const ZERO_FILL_BYTES: usize = 1 << 20;
 /// The pause after each such write: 64 MiB then take at least a third of a second, well below the time in which the
 /// fastest writer fills the segment before.
 pub const ZERO_FILL_PAUSE_MS: u64 = 4;
+// ---- net ----
+
+/// Polls of one readiness registration before it is renewed: the reactor keeps a waker for each.
+pub const POLLS_PER_REGISTRATION_MAX: u32 = 64;
+
+/// The pause after a client was refused for want of a descriptor: long enough not to spin, short enough to notice the
+/// first connection that ends.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 
 // ---- rpc ----
+
+/// How long a new connection may take to say by its first bytes which protocol it speaks. Stops half-open connections
+/// from holding descriptors for ever.
+pub const SNIFF_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an HTTP/1.1 request may take to arrive whole, and how long a kept-alive connection may stay idle. etcd
+/// gives five minutes to the header. Stops slow senders.
+pub const HTTP1_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What one HTTP/1.1 connection may buffer: its header must fit. Stops header floods.
+pub const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The body of an HTTP/1.1 request: its endpoints take none, a little is read and forgotten.
+pub const HTTP1_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of one stream's request that may be under way before the server has read them. One request of the usual size
+/// arrives without a window update; more than the request limit is never needed.
+pub const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// The same for a whole connection: bounds what a client can make the server hold unread.
+pub const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Bytes of requests that have arrived in part, for one connection: beyond it, the request that adds to them is refused.
+/// Stops a client that opens many streams and finishes no message.
+pub const PARTIAL_BYTES_PER_CONNECTION_MAX: usize = 256 * 1024 * 1024;
+
+/// Streams open at once on one connection, whatever the flag says: each costs about 2 KiB before its request does
+/// anything. Watches need one each at most.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 16 * 1024;
+
+/// The header list of one request, as HTTP/2 counts it. Tokens and metadata are far smaller. Stops header floods,
+/// continuation frames included.
+pub const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
+
+/// Streams that the client opened and reset before the server looked at them: beyond it the connection is ended. Stops
+/// rapid resets.
+pub const STREAMS_RESET_UNSEEN_MAX: usize = 1000;
+
+/// Streams that the server reset and still remembers, so that late frames for them are no error.
+pub const STREAMS_RESET_REMEMBERED_MAX: usize = 64;
+
+/// Requests taken from one connection before others have their turn.
+pub const CALLS_PER_TURN_MAX: usize = 64;
+
+/// Answer bytes that wait in a stream for the client's window, beyond which the encoder waits too. Bounds what a slow
+/// reader holds.
+pub const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes gathered in one turn before they go to the socket: one system call for many small answers.
+pub const WRITE_GATHER_BYTES: usize = 64 * 1024;
+
+/// One read from a socket.
+pub const READ_BYTES: usize = 16 * 1024;
+
+/// The largest message that is sent, as etcd sets it.
+pub const RESPONSE_BYTES_MAX: usize = 0x7fff_ffff;
+
+/// Pings closer together than this, while calls are open, are strikes: etcd's `--grpc-keepalive-min-time`.
+pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(5);
+
+/// Pings closer together than this, while no call is open, are strikes.
+pub const PING_INTERVAL_IDLE_MIN: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// Strikes that are forgiven; the next ends the connection. Stops ping floods.
+pub const PING_STRIKES_MAX: u32 = 2;
+
+/// Quiet time after which the server asks whether the client is there: etcd's `--grpc-keepalive-interval`.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// How long the answer may take: etcd's `--grpc-keepalive-timeout`. Stops dead clients from holding memory for ever.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a stopping server waits for open calls before it drops their connections.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+const _: () =
+    assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES, "one stream never fills more than its connection");
+const _: () = assert!(SEND_BUFFER_BYTES_MAX <= WRITE_GATHER_BYTES, "what one stream may send goes out in one write");
 
 // ---- service ----
 
