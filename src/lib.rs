@@ -6,5 +6,6 @@ pub mod codec;
 pub mod gotext;
 pub mod identity;
 pub mod limits;
+pub mod log;
 pub mod proto;
 pub mod types;

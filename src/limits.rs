@@ -31,6 +31,18 @@ pub const TXN_OPS_MAX_DEFAULT: usize = 128;
 
 // ---- replica ----
 
+// ---- log ----
+
+/// Lines that wait for the log's thread. A disk that stalls for seconds must not stall an executor; what does not fit is
+/// counted and dropped. At 200 bytes a line this holds under a megabyte.
+pub const LOG_QUEUE_LINES_MAX: usize = 4096;
+
+/// Bytes that go to a log destination in one write.
+pub const LOG_BATCH_BYTES_MAX: usize = 64 * 1024;
+
+/// How long the end of the process waits for its last lines.
+pub const LOG_FLUSH_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
 // ---- disk ----
 
 // ---- rpc ----
