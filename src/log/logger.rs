@@ -128,7 +128,7 @@ impl Logger {
         let (done, written) = sync_channel(1);
         if self.queue.send(Message::Flush(done)).is_ok() {
             // Whether it was written or time is up, there is nothing more to do about it.
-            drop(written.recv_timeout(LOG_FLUSH_MAX));
+            let _ = written.recv_timeout(LOG_FLUSH_MAX);
         }
     }
 
@@ -178,7 +178,7 @@ fn write_lines(queue: &Receiver<Message>, mut sinks: Vec<Sink>) {
                 Message::Line(level, line) => batch.push(level, &line, &mut sinks),
                 Message::Flush(done) => {
                     batch.write(&mut sinks);
-                    drop(done.send(()));
+                    let _ = done.send(());
                 }
             }
             next = match queue.try_recv() {
