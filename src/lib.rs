@@ -4,7 +4,11 @@
 
 pub mod codec;
 pub mod disk;
+pub mod config;
+pub mod gotext;
+pub mod identity;
 pub mod limits;
+pub mod log;
 pub mod proto;
 pub mod types;
 pub mod wal;
