@@ -7,6 +7,7 @@ pub mod disk;
 pub mod config;
 pub mod gotext;
 pub mod identity;
+pub mod command;
 pub mod limits;
 pub mod log;
 pub mod proto;

@@ -21,6 +21,10 @@ pub const TXN_OPS_MAX_DEFAULT: usize = 128;
 
 // ---- command ----
 
+/// Commands in one batch, which is one raft entry: bounds the answers that one entry can release, and what a spoiled
+/// count can make a parser walk. Part of batch version 1.
+pub const BATCH_COMMANDS_MAX: u32 = 16_384;
+
 // ---- tree ----
 
 // ---- wal ----
