@@ -2,17 +2,21 @@
 //!
 //! The modules stand in layer order; `tools/layers.txt` says which may use which, and `tests/tidy.rs` keeps it so.
 
+// Leaves.
+pub mod limits;
+pub mod types;
 pub mod codec;
-pub mod disk;
-pub mod config;
 pub mod gotext;
 pub mod identity;
-pub mod command;
-pub mod limits;
-pub mod log;
 pub mod proto;
-pub mod types;
+pub mod command;
+
+// Pure core: no I/O, clock, randomness, async or locks.
 pub mod wal;
 
+// Shell.
+pub mod log;
+pub mod config;
+pub mod disk;
 pub mod net;
 pub mod rpc;

@@ -3,5 +3,6 @@
 
 pub mod bus_error;
 pub mod error;
+pub mod log;
 pub mod map;
 pub mod read;
