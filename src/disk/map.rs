@@ -117,6 +117,15 @@ impl TreeFile {
         Ok(())
     }
 
+    /// Cuts the file to `pages` pages, if it is longer.
+    pub fn shorten(&self, pages: u64) -> Result<(), Error> {
+        if self.file_pages()? <= pages {
+            return Ok(());
+        }
+        let length = pages.checked_mul(page_bytes_u64()).expect("inside the reserved range");
+        self.file.set_len(length).map_err(|error| self.failed("shorten", error))
+    }
+
     /// Writes pages to the file. The mapping does not show them where the process holds private copies.
     pub fn write_pages(&self, first: PageNumber, bytes: &[u8]) -> Result<(), Error> {
         assert!(bytes.len().is_multiple_of(limits::PAGE_BYTES), "whole pages only, got {}", bytes.len());
