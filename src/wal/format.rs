@@ -21,8 +21,12 @@ pub(super) const BLOCK: usize = 4096;
 /// The header of a part as a length in memory.
 pub(super) const PART_HEADER: usize = WAL_SECTOR_BYTES;
 
+/// The same as a length on disk.
+pub(super) const PART_HEADER_BYTES: u64 = 512;
+
 const SEGMENT_MAGIC: [u8; 8] = *b"ringWALs";
-const SEGMENT_FIELDS: usize = 56;
+/// Bytes of a segment's header that its checksum covers.
+pub(super) const SEGMENT_FIELDS: usize = 56;
 /// Numbers above this never come from a writer of ours; refused, so that counting on cannot overflow.
 pub(super) const NUMBER_MAX: u64 = 1 << 62;
 
@@ -32,6 +36,7 @@ const COPY_BYTES: usize = 40;
 
 const _: () = assert!(PART_FIELDS + WAL_HEADERS_REDUNDANT * COPY_BYTES == PART_HEADER, "the header is one sector");
 const _: () = assert!(WAL_BLOCK_BYTES == 4096 && BLOCK == 4096);
+const _: () = assert!(PART_HEADER_BYTES == 512 && PART_HEADER == 512);
 
 /// A 64-bit hash of whole words, for chains and signatures. Not against an adversary: against accidents.
 pub(super) fn hash64(seed: u64, bytes: &[u8]) -> u64 {
@@ -52,6 +57,20 @@ pub(super) fn genesis(identity: Identity) -> u64 {
     bytes.extend_from_slice(&identity.cluster.0.to_le_bytes());
     bytes.extend_from_slice(&identity.member.0.to_le_bytes());
     hash64(0x7269_6e67_626f_6c74, &bytes)
+}
+
+/// Puts the checksum into the fields of a segment's header or a mark: at 12, over all of them with zeros there.
+pub(super) fn seal_fields(fields: &mut [u8]) {
+    fields[12..16].fill(0);
+    let checksum = crc32c(0, fields);
+    fields[12..16].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Whether the fields have their checksum.
+pub(super) fn is_sealed(fields: &[u8]) -> bool {
+    assert!(fields.len() > 16, "fields follow the checksum");
+    let checksum = crc32c(crc32c(crc32c(0, &fields[..12]), &[0; 4]), &fields[16..]);
+    fields[12..16] == checksum.to_le_bytes()
 }
 
 /// Why a segment's first block was not accepted.
@@ -89,8 +108,7 @@ impl SegmentHeader {
             out.extend_from_slice(&word.to_le_bytes());
         }
         assert_eq!(out.len(), SEGMENT_FIELDS);
-        let checksum = crc32c(0, &out);
-        out[12..16].copy_from_slice(&checksum.to_le_bytes());
+        seal_fields(&mut out);
         out.resize(BLOCK, 0);
         out
     }
@@ -107,9 +125,8 @@ impl SegmentHeader {
         if version != VERSION {
             return Err(SegmentFlaw::Version(version));
         }
-        let checksum = reader.u32().map_err(flaw)?;
-        let head = crc32c(0, &fields[..12]);
-        if crc32c(crc32c(head, &[0; 4]), &fields[16..]) != checksum {
+        reader.u32().map_err(flaw)?;
+        if !is_sealed(fields) {
             return Err(SegmentFlaw::Checksum);
         }
         let mut word = || reader.u64().map_err(flaw);
@@ -130,6 +147,13 @@ pub(super) struct Place {
 impl Place {
     fn seed(self) -> u32 {
         crc32c(crc32c(0, &self.signature.to_le_bytes()), &self.offset.to_le_bytes())
+    }
+
+    /// Puts the checksum into a part's header.
+    pub(super) fn seal(self, sector: &mut [u8]) {
+        assert_eq!(sector.len(), PART_HEADER, "a header is one sector");
+        let checksum = crc32c(self.seed(), &sector[8..]);
+        sector[4..8].copy_from_slice(&checksum.to_le_bytes());
     }
 
     /// The checksum of a part's records.
@@ -194,7 +218,7 @@ impl PartHeader {
         assert!(self.copies.len() <= WAL_HEADERS_REDUNDANT, "{} copies", self.copies.len());
         assert!(self.group_first <= self.sequence, "part {} of group {}", self.sequence, self.group_first);
         assert!(self.durable_through < self.group_first, "a part cannot attest itself");
-        let copies = u8::try_from(self.copies.len()).expect("at most eight");
+        let [copies, ..] = self.copies.len().to_le_bytes();
         let mut out = Vec::with_capacity(PART_HEADER);
         out.extend_from_slice(&PART_MAGIC);
         out.extend_from_slice(&[0; 4]);
@@ -220,8 +244,7 @@ impl PartHeader {
             }
         }
         out.resize(PART_HEADER, 0);
-        let checksum = crc32c(place.seed(), &out[8..]);
-        out[4..8].copy_from_slice(&checksum.to_le_bytes());
+        place.seal(&mut out);
         let chain = hash64(0, &out);
         (out, chain)
     }
@@ -318,8 +341,7 @@ impl PartHeader {
 
 /// Bytes that a part with so many bytes of records takes: whole blocks.
 pub(super) fn extent(payload: u64) -> u64 {
-    let header = u64::try_from(PART_HEADER).expect("a sector's length fits");
-    (header + payload).next_multiple_of(WAL_BLOCK_BYTES)
+    (PART_HEADER_BYTES + payload).next_multiple_of(WAL_BLOCK_BYTES)
 }
 
 fn parse_entry_id(reader: &mut Reader<'_>) -> Result<EntryId, Malformed> {

@@ -2,4 +2,6 @@
 
 mod crash;
 mod disk;
+mod fuzz;
+mod rot;
 mod world;
