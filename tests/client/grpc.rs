@@ -139,6 +139,14 @@ impl Connection {
         self.driver.0.is_finished()
     }
 
+    /// Closes the connection and waits until it is closed. (A dropped one is closed when its runtime next has time.)
+    pub(crate) async fn close(self) {
+        self.driver.0.abort();
+        while !self.driver.0.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Sends a call without waiting for its answer.
     pub(crate) async fn send(&self, call: &Call) -> Result<InFlight, Lost> {
         let mut sender = within("stream", async {

@@ -34,6 +34,17 @@ pub(crate) struct Failed {
     pub(crate) log: String,
 }
 
+impl std::fmt::Display for Failed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.status {
+            Some(status) => writeln!(formatter, "it ended with {status}; its last lines:")?,
+            None => writeln!(formatter, "it neither served nor ended; its last lines:")?,
+        }
+        let lines: Vec<&str> = self.log.lines().collect();
+        lines[lines.len().saturating_sub(12)..].iter().try_for_each(|line| writeln!(formatter, "  {line:.300}"))
+    }
+}
+
 #[derive(Default)]
 struct Lines {
     text: String,
@@ -204,6 +215,12 @@ impl Server {
             // Between the closing of the outputs and the end there are microseconds.
             std::thread::yield_now();
         }
+    }
+
+    /// True if the process is gone.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        // Its outputs close a moment before it is gone, and a lost call may be seen before both.
+        self.await_exit(Duration::from_millis(500)).is_some()
     }
 
     /// The process id.

@@ -12,8 +12,10 @@ pub(crate) fn level(seen: &mut Seen) {
     // Go's protobuf library puts a no-break space into its messages in some builds, so that nobody relies on them.
     seen.text = seen.text.replace('\u{a0}', " ");
     // What exactly is wrong with the bytes is each parser's own wording.
-    if let Some(end) = seen.text.find("error unmarshalling request") {
-        seen.text.truncate(end + "error unmarshalling request".len());
+    for told in ["error unmarshalling request", "failed to unmarshal the received message"] {
+        if let Some(start) = seen.text.find(told) {
+            seen.text.truncate(start + told.len());
+        }
     }
     // A restarted etcd tells 3.5.0 until its cluster version is decided again, some seconds later.
     if let Body::Status(status) = &mut seen.body

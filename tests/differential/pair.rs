@@ -43,6 +43,10 @@ pub(crate) struct Difference {
     pub(crate) ours: Seen,
     /// The answer of etcd.
     pub(crate) oracle: Seen,
+    /// What a server that lost the call wrote last.
+    pub(crate) logs: String,
+    /// etcd itself crashed: there is nothing to compare with.
+    pub(crate) oracle_died: bool,
 }
 
 /// What a run did.
@@ -74,7 +78,7 @@ impl Pair {
             let directory = scratch.path().join(name);
             std::fs::create_dir(&directory).expect("a fresh directory");
             let server = Server::start(program, &directory, flags)
-                .unwrap_or_else(|failed| panic!("{} does not start: {failed:?}", program.path.display()));
+                .unwrap_or_else(|failed| panic!("{} does not start: {failed}", program.path.display()));
             Side { server, connection: None }
         };
         let sides = [start("ours", ours, our_flags), start("oracle", oracle, oracle_flags)];
@@ -112,7 +116,7 @@ impl Pair {
 
     async fn answer(&mut self, ops: &[Op], first: usize, tally: &mut Tally) -> Result<(), Box<Difference>> {
         if let [Op::Restart { kill }] = ops {
-            self.restart(*kill);
+            self.restart(*kill).await;
             return Ok(());
         }
         let [ours, oracle] = &mut self.sides;
@@ -123,15 +127,42 @@ impl Pair {
             let (mut ours, mut oracle) = (seen(&path, ours), seen(&path, oracle));
             known::level(&mut ours);
             known::level(&mut oracle);
-            if ours != oracle && !known::accepted(oracle_version(), op, &ours, &oracle) {
-                return Err(Box::new(Difference { index: first + offset, ours, oracle }));
+            let lost = oracle.http.0 == 0 && self.sides[1].server.has_ended();
+            if (ours != oracle || lost) && !known::accepted(oracle_version(), op, &ours, &oracle) {
+                let logs = self.last_words(&ours) + &self.last_words(&oracle);
+                return Err(Box::new(Difference { index: first + offset, ours, oracle, logs, oracle_died: lost }));
             }
             tally.note(op, &oracle);
         }
         Ok(())
     }
 
-    fn restart(&mut self, kill: bool) {
+    /// The ends of both logs, if this answer was lost.
+    fn last_words(&self, seen: &Seen) -> String {
+        if seen.http.0 != 0 {
+            return String::new();
+        }
+        let mut text = String::new();
+        for side in &self.sides {
+            let log = side.server.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let fatal = lines.iter().rposition(|line| line.starts_with("panic") || line.contains("panicked at"));
+            let from = fatal.unwrap_or(lines.len().saturating_sub(5));
+            text.push_str(&format!("{} wrote last:\n", side.server.program.path.display()));
+            for line in lines.iter().skip(from).take(16) {
+                text.push_str(&format!("  {line:.300}\n"));
+            }
+        }
+        text
+    }
+
+    async fn restart(&mut self, kill: bool) {
+        for side in &mut self.sides {
+            // A graceful stop waits for open connections.
+            if let Some(connection) = side.connection.take() {
+                connection.close().await;
+            }
+        }
         std::thread::scope(|scope| {
             for side in &mut self.sides {
                 scope.spawn(move || side.restart(kill));
@@ -142,14 +173,13 @@ impl Pair {
 
 impl Side {
     fn restart(&mut self, kill: bool) {
-        self.connection = None;
         if kill {
             self.server.kill();
         } else {
             assert!(self.server.stop().is_some(), "{} does not stop", self.server.program.label);
         }
         if let Err(failed) = self.server.restart() {
-            panic!("{} does not come back: {failed:?}", self.server.program.path.display());
+            panic!("{} does not come back: {failed}", self.server.program.path.display());
         }
     }
 

@@ -50,20 +50,30 @@ fn runtime() -> tokio::runtime::Runtime {
 /// Runs a plan; the first difference comes back with the operations up to it.
 async fn run(plan: &Plan, seed: u64) -> Result<Tally, (Box<Difference>, Vec<Op>)> {
     let started = clock();
-    let mut pair = plan.pair();
     let every = u64::try_from(plan.ops).expect("64-bit") / (plan.restarts + 1);
-    let mut generator = Generator::new(seed, every.max(1));
-    let (mut done, mut tally) = (Vec::new(), Tally::default());
-    let result = pair.run(&mut Source::Generate(&mut generator), plan.ops, &mut done, &mut tally).await;
-    let took = started.elapsed();
-    println!("{}: seed {seed}, {}", plan.test, tally.table(took));
-    match result {
-        Ok(()) => Ok(tally),
-        Err(difference) => {
-            done.truncate(difference.index + 1);
-            Err((difference, done))
+    let (mut tally, mut answered, mut crashes) = (Tally::default(), 0, 0);
+    let result = loop {
+        let mut pair = plan.pair();
+        let mut generator = Generator::new(seed + crashes, every.max(1));
+        let mut done = Vec::new();
+        tally.known = Default::default();
+        let limit = plan.ops - answered;
+        match pair.run(&mut Source::Generate(&mut generator), limit, &mut done, &mut tally).await {
+            Ok(()) => break Ok(()),
+            // etcd's own crash says nothing about ours: go on with a fresh pair.
+            Err(difference) if difference.oracle_died && crashes < 3 => {
+                println!("etcd crashed on {:?}\n{}", shorten(&format!("{:?}", done[difference.index])), difference.logs);
+                answered += difference.index;
+                crashes += 1;
+            }
+            Err(difference) => {
+                done.truncate(difference.index + 1);
+                break Err((difference, done));
+            }
         }
-    }
+    };
+    println!("{}: seed {seed}, {}", plan.test, tally.table(started.elapsed()));
+    result.map(|()| tally)
 }
 
 fn check(plan: &Plan) {
@@ -82,15 +92,16 @@ fn check(plan: &Plan) {
             Some(ops) => println!("{} operations are enough:", ops.len()),
             None => println!("the same operations on fresh servers agree: it depends on timing"),
         }
-        for op in short.iter().flatten() {
-            println!("    {}", shorten(&format!("{op:?}")));
+        let ops = short.unwrap_or_default();
+        for op in ops.iter().skip(ops.len().saturating_sub(30)) {
+            println!("    {:.600}", shorten(&format!("{op:?}")));
         }
         panic!("operation {} is answered differently; repeat: {command}", difference.index);
     });
 }
 
 fn report(difference: &Difference, op: &Op) -> String {
-    let Difference { index, ours, oracle } = difference;
+    let Difference { index, ours, oracle, logs, .. } = difference;
     let mut text = format!("operation {index} is answered differently:\n{}\n", shorten(&format!("{op:#?}")));
     let lines = |seen: &Seen| format!("{seen:#?}").lines().map(shorten).collect::<Vec<_>>();
     let (ours, oracle) = (lines(ours), lines(oracle));
@@ -109,6 +120,7 @@ fn report(difference: &Difference, op: &Op) -> String {
             text.push_str(&format!("  {line}\n"));
         }
     }
+    text.push_str(logs);
     text
 }
 

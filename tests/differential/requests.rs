@@ -265,12 +265,18 @@ impl Requests {
 
     /// A TxnRequest: nested, with range compares, duplicate keys, empty unions, too many operations.
     pub(crate) fn txn(&mut self, known: Knowledge) -> pb::TxnRequest {
-        match self.random.below(40) {
+        let mut request = match self.random.below(40) {
             0 => self.txn_of_many(),
             1..=4 => self.txn_of(known, 0, true),
             5..=20 => self.txn_of(known, 0, false),
             _ => self.txn_of(known, 3, false),
+        };
+        if deletes(&request) {
+            // etcd 3.7.1 crashes, at each start again, on a put with ignore_value or ignore_lease of a key that its
+            // txn deletes when one of the two is nested.
+            ignore_nothing(&mut request);
         }
+        request
     }
 
     fn txn_of_many(&mut self) -> pb::TxnRequest {
@@ -305,6 +311,30 @@ impl Requests {
             _ => self.random.between(known.compacted, known.current),
         };
         pb::CompactionRequest { revision, physical: self.random.chance(1, 2) }
+    }
+}
+
+fn ops(txn: &pb::TxnRequest) -> impl Iterator<Item = &pb::request_op::Request> {
+    txn.success.iter().chain(&txn.failure).filter_map(|op| op.request.as_ref())
+}
+
+fn deletes(txn: &pb::TxnRequest) -> bool {
+    use pb::request_op::Request;
+    ops(txn).any(|op| match op {
+        Request::RequestDeleteRange(_) => true,
+        Request::RequestTxn(inner) => deletes(inner),
+        Request::RequestPut(_) | Request::RequestRange(_) => false,
+    })
+}
+
+fn ignore_nothing(txn: &mut pb::TxnRequest) {
+    use pb::request_op::Request;
+    for op in txn.success.iter_mut().chain(&mut txn.failure).filter_map(|op| op.request.as_mut()) {
+        match op {
+            Request::RequestPut(put) => (put.ignore_value, put.ignore_lease) = (false, false),
+            Request::RequestTxn(inner) => ignore_nothing(inner),
+            Request::RequestDeleteRange(_) | Request::RequestRange(_) => {}
+        }
     }
 }
 
