@@ -298,9 +298,7 @@ fn launch(program: &Program, directory: &Path, extra: &[String], client: SocketA
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.path.display()));
     let log = Arc::new(Log::default());
-    let readers = vec![
-        log.follow(child.stdout.take().expect("piped")),
-        log.follow(child.stderr.take().expect("piped")),
-    ];
+    let readers =
+        vec![log.follow(child.stdout.take().expect("piped")), log.follow(child.stderr.take().expect("piped"))];
     (child, log, readers)
 }

@@ -32,7 +32,7 @@ impl Generator {
         if let Some(op) = self.queued.pop_front() {
             return op;
         }
-        if self.made % self.restart_every == 0 {
+        if self.made.is_multiple_of(self.restart_every) {
             self.queue_checks(known);
             return Op::Restart { kill: self.requests.random.chance(1, 2) };
         }
@@ -252,7 +252,7 @@ impl Generator {
                     b"\x0f",
                     b"\x08\x01",
                 ];
-                let tail: &'static [u8] = *random.pick(&tails);
+                let tail: &'static [u8] = random.pick(&tails);
                 message.put_slice(tail);
                 "a bad tail"
             }

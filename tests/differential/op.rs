@@ -212,11 +212,7 @@ fn decode(path: &str, streamed: bool, bytes: Vec<u8>) -> (Body, usize) {
     decoded.unwrap_or_else(|| (Body::Bytes(bytes.into()), 0))
 }
 
-fn body<M: Message + Default>(
-    bytes: &[u8],
-    wrap: fn(M) -> Body,
-    blanked: impl Fn(M) -> M,
-) -> Option<(Body, usize)> {
+fn body<M: Message + Default>(bytes: &[u8], wrap: fn(M) -> Body, blanked: impl Fn(M) -> M) -> Option<(Body, usize)> {
     let message = M::decode(bytes).ok()?;
     let unknown = bytes.len() - message.encoded_len().min(bytes.len());
     Some((wrap(blanked(message)), unknown))

@@ -62,7 +62,11 @@ async fn run(plan: &Plan, seed: u64) -> Result<Tally, (Box<Difference>, Vec<Op>)
             Ok(()) => break Ok(()),
             // etcd's own crash says nothing about ours: go on with a fresh pair.
             Err(difference) if difference.oracle_died && crashes < 3 => {
-                println!("etcd crashed on {:?}\n{}", shorten(&format!("{:?}", done[difference.index])), difference.logs);
+                println!(
+                    "etcd crashed on {:?}\n{}",
+                    shorten(&format!("{:?}", done[difference.index])),
+                    difference.logs
+                );
                 answered += difference.index;
                 crashes += 1;
             }

@@ -352,8 +352,27 @@ pub(crate) fn prefix_end(key: &[u8]) -> Bytes {
 
 fn keys() -> Vec<Bytes> {
     let mut keys: Vec<Bytes> = [
-        "a", "b", "c", "d", "a/a", "a/b", "a/c", "a/b/c", "b/1", "b/2", "b/3", "foo", "foo1", "foo2", "fop", "registry/pods/x",
-        "registry/pods/y", "\0", "a\0", "a\0\0", "a\0b",
+        "a",
+        "b",
+        "c",
+        "d",
+        "a/a",
+        "a/b",
+        "a/c",
+        "a/b/c",
+        "b/1",
+        "b/2",
+        "b/3",
+        "foo",
+        "foo1",
+        "foo2",
+        "fop",
+        "registry/pods/x",
+        "registry/pods/y",
+        "\0",
+        "a\0",
+        "a\0\0",
+        "a\0b",
     ]
     .map(|text| Bytes::from_static(text.as_bytes()))
     .into();
