@@ -252,7 +252,7 @@ impl Generator {
                     b"\x0f",
                     b"\x08\x01",
                 ];
-                let tail: &'static [u8] = random.pick(&tails);
+                let tail = random.pick(&tails);
                 message.put_slice(tail);
                 "a bad tail"
             }
