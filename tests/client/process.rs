@@ -40,8 +40,7 @@ impl std::fmt::Display for Failed {
             Some(status) => writeln!(formatter, "it ended with {status}; its last lines:")?,
             None => writeln!(formatter, "it neither served nor ended; its last lines:")?,
         }
-        let lines: Vec<&str> = self.log.lines().collect();
-        lines[lines.len().saturating_sub(12)..].iter().try_for_each(|line| writeln!(formatter, "  {line:.300}"))
+        formatter.write_str(&last_lines(&self.log, 12))
     }
 }
 
@@ -223,6 +222,16 @@ impl Server {
         self.await_exit(Duration::from_millis(500)).is_some()
     }
 
+    /// True if it closed its outputs, so that it is gone or about to be. Never waits.
+    pub(crate) fn has_output_closed(&self) -> bool {
+        self.log.lines.lock().expect("no holder panics").open == 0
+    }
+
+    /// The last lines it wrote.
+    pub(crate) fn last_lines(&self, count: usize) -> String {
+        last_lines(&self.log(), count)
+    }
+
     /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -261,6 +270,11 @@ impl Drop for Server {
             eprintln!("log of {}: {}", self.program.label, path.display());
         }
     }
+}
+
+fn last_lines(log: &str, count: usize) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(count)..].iter().map(|line| format!("  {line:.300}\n")).collect()
 }
 
 /// A loopback address that was free a moment ago.
