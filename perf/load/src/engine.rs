@@ -11,7 +11,8 @@
 use crate::connection::{Answer, Connection, Windows};
 use crate::poll::{self, Poll};
 use crate::process::now;
-use crate::work::{Operation, PATHS, Random, Verdict, Work};
+use crate::wire;
+use crate::work::{Kind, Operation, PATHS, Random, Verdict, Work};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
@@ -54,6 +55,8 @@ pub(crate) struct Plan {
     /// None: until the work has nothing more to do.
     pub(crate) window_ns: Option<u64>,
     pub(crate) seed: u64,
+    /// Compact once, this long into the window (first thread).
+    pub(crate) compact_ns: Option<u64>,
 }
 
 /// What a thread saw.
@@ -75,6 +78,8 @@ pub(crate) struct Tally {
     pub(crate) per_second: Vec<u64>,
     /// When the last counted operation ended.
     pub(crate) last_end: u64,
+    /// How long the compaction's answer took.
+    pub(crate) compaction_ns: Option<u64>,
 }
 
 impl Tally {
@@ -92,6 +97,7 @@ impl Tally {
             answer_bytes: 0,
             per_second: Vec::new(),
             last_end: 0,
+            compaction_ns: None,
         }
     }
 
@@ -115,6 +121,7 @@ impl Tally {
             self.per_second[second] += count;
         }
         self.last_end = self.last_end.max(other.last_end);
+        self.compaction_ns = self.compaction_ns.or(other.compaction_ns);
     }
 
     fn error(&mut self, text: String) {
@@ -161,6 +168,10 @@ struct Engine<'a> {
     answers: Vec<Answer<Operation>>,
     outstanding: usize,
     exhausted: bool,
+    /// When to compact.
+    compact_at: Option<u64>,
+    /// Revision of the last answer, looked at while a compaction is to come.
+    revision: u64,
 }
 
 /// Connects, meets the others, works, and returns what was seen.
@@ -185,6 +196,8 @@ pub(crate) fn run(plan: &Plan, work: Work, thread: usize, meeting: &Meeting) -> 
         answers: Vec::new(),
         outstanding: 0,
         exhausted: false,
+        compact_at: plan.compact_ns.filter(|_| thread == 0).map(|after| window_start + after),
+        revision: 0,
     };
     match plan.pace {
         Pace::Closed { streams } => engine.closed(streams)?,
@@ -220,6 +233,7 @@ impl Engine<'_> {
             self.connections[index].flush()?;
         }
         while !self.exhausted && now() < self.window.1 {
+            self.compact_if_due()?;
             self.turn(100_000_000, true)?;
         }
         self.drain()
@@ -251,6 +265,7 @@ impl Engine<'_> {
             for index in touched.drain(..) {
                 self.connections[index].flush()?;
             }
+            self.compact_if_due()?;
             self.turn(due.saturating_sub(now()), false)?;
         }
         self.drain()
@@ -275,6 +290,17 @@ impl Engine<'_> {
             }
             None => self.exhausted = true,
         }
+    }
+
+    fn compact_if_due(&mut self) -> io::Result<()> {
+        let due = self.compact_at.filter(|at| *at <= now() && self.revision > 0);
+        if let Some(due) = due {
+            self.compact_at = None;
+            self.outstanding += 1;
+            self.send(0, Operation { kind: Kind::Compact, number: 0, revision: self.revision, due });
+            self.connections[0].flush()?;
+        }
+        Ok(())
     }
 
     fn send(&mut self, index: usize, operation: Operation) {
@@ -324,6 +350,9 @@ impl Engine<'_> {
         } else {
             Verdict::Wrong("status")
         };
+        if self.compact_at.is_some() {
+            self.revision = wire::header_revision(&answer.head).unwrap_or(self.revision);
+        }
         self.connections[index].recycle(answer.head);
         let in_window = moment >= self.window.0 && moment < self.window.1;
         if in_window {
@@ -334,6 +363,13 @@ impl Engine<'_> {
             return;
         }
         self.outstanding -= 1;
+        if operation.kind == Kind::Compact {
+            self.tally.compaction_ns = Some(moment - operation.due);
+            if verdict != Verdict::Done {
+                self.tally.error(format!("compaction: status {} {:?}", answer.status, answer.message));
+            }
+            return;
+        }
         self.tally.ended += u64::from(in_window);
         let counts = match self.plan.pace {
             Pace::Open { .. } => operation.due >= self.window.0,

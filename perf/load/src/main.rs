@@ -117,6 +117,7 @@ fn report(options: &Options, plan: &Plan, tally: &Tally, before: &Sample, after:
         .map("growth", after.since(before))
         .map("memory_before", before.amounts.clone())
         .map("memory_after", after.amounts.clone())
+        .map("compaction", tally.compaction_ns.map(|took| ("answer_ns", took)))
         .finish()
 }
 

@@ -39,6 +39,10 @@ pub(crate) struct Options {
     pub(crate) deadline_ns: u64,
     /// First read: the key must be there.
     pub(crate) present: bool,
+    /// Fill: not in the order of the keys.
+    pub(crate) scatter: bool,
+    /// So many seconds into the window, compact everything up to the newest revision seen; 0: never.
+    pub(crate) compact_at: f64,
 }
 
 /// Shown on `--help` and on mistakes.
@@ -46,7 +50,7 @@ pub(crate) const USAGE: &str = "usage: load WORK [--option value]...
 works: fill put get get-serializable list page count guarded mix first-read slow-lists
 options: --target 127.0.0.1:2379  --pid 0  --connections 1  --streams 1  --threads 1  --rate 0 (operations a second; 0: closed loop)
   --seconds 5  --warmup 1  --seed 1  --prefix key/  --keys 100000  --group 1000  --value-bytes 256  --limit 500
-  --read-pace 50000000  --deadline 60  --present 0";
+  --read-pace 50000000  --deadline 60  --present 0  --scatter 0  --compact-at 0";
 
 impl Options {
     /// Reads the arguments after the program's name.
@@ -77,6 +81,8 @@ impl Options {
             read_pace: 50_000_000,
             deadline_ns: 60_000_000_000,
             present: false,
+            scatter: false,
+            compact_at: 0.0,
         };
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
@@ -105,6 +111,8 @@ impl Options {
             "--read-pace" => self.read_pace = read(name, value)?,
             "--deadline" => self.deadline_ns = nanoseconds(read(name, value)?),
             "--present" => self.present = read::<u8>(name, value)? != 0,
+            "--scatter" => self.scatter = read::<u8>(name, value)? != 0,
+            "--compact-at" => self.compact_at = read(name, value)?,
             _ => return Err(format!("unknown option {name}\n{USAGE}")),
         }
         Ok(())
@@ -118,8 +126,8 @@ impl Options {
         if self.threads > self.connections {
             return Err("each thread needs a connection".to_owned());
         }
-        if !(self.rate >= 0.0 && self.seconds > 0.0 && self.warmup >= 0.0) {
-            return Err("rate, seconds and warmup must not be negative".to_owned());
+        if !(self.rate >= 0.0 && self.seconds > 0.0 && self.warmup >= 0.0 && self.compact_at >= 0.0) {
+            return Err("rate, seconds, warmup and compact-at must not be negative".to_owned());
         }
         Ok(())
     }
@@ -139,6 +147,7 @@ impl Options {
             warmup_ns: if fill { 0 } else { nanoseconds(self.warmup) },
             window_ns: if fill { None } else { Some(nanoseconds(self.seconds)) },
             seed: self.seed,
+            compact_ns: (self.compact_at > 0.0).then(|| nanoseconds(self.compact_at)),
         }
     }
 
@@ -150,6 +159,7 @@ impl Options {
             group: self.group,
             value_bytes: self.value_bytes,
             limit: self.limit,
+            scatter: self.scatter,
         }
     }
 }

@@ -117,6 +117,22 @@ pub(crate) fn guarded_put(out: &mut Vec<u8>, key: &[u8], mod_revision: u64, valu
     put_bytes(out, 2, &operation);
 }
 
+/// CompactionRequest.
+pub(crate) fn compaction(out: &mut Vec<u8>, revision: u64) {
+    put_number(out, 1, revision);
+}
+
+/// Revision in the header of any answer.
+pub(crate) fn header_revision(head: &[u8]) -> Option<u64> {
+    let Some((1, Value::Bytes(header))) = Reader::new(head).next() else { return None };
+    let mut header = Reader::new(header);
+    loop {
+        if let (3, Value::Varint(revision)) = header.next()? {
+            return Some(revision);
+        }
+    }
+}
+
 /// The tail of a RangeResponse with this `more` and `count`.
 pub(crate) fn range_tail(more: bool, count: u64) -> Vec<u8> {
     let mut tail = Vec::new();
@@ -172,6 +188,7 @@ mod tests {
         let mut response = Vec::new();
         put_bytes(&mut response, 1, &[0x18, 5]);
         put_bytes(&mut response, 2, &pair);
+        assert_eq!(header_revision(&response), Some(5));
         assert_eq!(first_mod_revision(&response), Some(70_000));
         assert_eq!(first_mod_revision(&response[..40]), Some(70_000));
         assert_eq!(first_mod_revision(&response[..12]), None);

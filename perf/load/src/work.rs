@@ -9,10 +9,12 @@
 use crate::wire::{self, Range};
 
 /// Methods of etcdserverpb.KV, in the order of `Method`.
-pub(crate) const PATHS: &[&str] = &["/etcdserverpb.KV/Range", "/etcdserverpb.KV/Put", "/etcdserverpb.KV/Txn"];
+pub(crate) const PATHS: &[&str] =
+    &["/etcdserverpb.KV/Range", "/etcdserverpb.KV/Put", "/etcdserverpb.KV/Txn", "/etcdserverpb.KV/Compact"];
 const RANGE: usize = 0;
 const PUT: usize = 1;
 const TXN: usize = 2;
+const COMPACT: usize = 3;
 
 /// Bytes of a key's number.
 const DIGITS: usize = 10;
@@ -36,6 +38,8 @@ pub(crate) enum Kind {
     GuardedGet,
     /// Second half: put the value if the mod revision is still the same.
     GuardedPut,
+    /// Throw away what is older than `revision`.
+    Compact,
 }
 
 /// One operation on its way.
@@ -44,7 +48,7 @@ pub(crate) struct Operation {
     pub(crate) kind: Kind,
     /// The key's number, or the group's.
     pub(crate) number: u64,
-    /// Mod revision that a guarded put expects.
+    /// Mod revision that a guarded put expects; revision that a compaction goes to.
     pub(crate) revision: u64,
     /// When it was due or, in a closed loop, when it was sent: nanoseconds.
     pub(crate) due: u64,
@@ -96,6 +100,8 @@ pub(crate) struct Space {
     pub(crate) value_bytes: usize,
     /// Pairs in a page.
     pub(crate) limit: u64,
+    /// Fill: not in the order of the keys.
+    pub(crate) scatter: bool,
 }
 
 impl Space {
@@ -116,6 +122,18 @@ impl Space {
         out.push(b'/');
     }
 
+    /// The key that a fill puts `turn`-th: each once, neighbours far apart when scattered.
+    fn place(&self, turn: u64) -> u64 {
+        if !self.scatter {
+            return turn;
+        }
+        let mut stride = self.keys / 13 * 8 + 1; // near the golden section
+        while common_divisor(stride, self.keys) != 1 {
+            stride += 1;
+        }
+        turn * stride % self.keys
+    }
+
     fn groups(&self) -> u64 {
         self.keys.div_ceil(self.group)
     }
@@ -123,6 +141,13 @@ impl Space {
     fn group_count(&self, group: u64) -> u64 {
         self.group.min(self.keys - group * self.group)
     }
+}
+
+fn common_divisor(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 fn put_digits(out: &mut Vec<u8>, mut number: u64) {
@@ -217,7 +242,7 @@ impl Work {
                     return None;
                 }
                 self.cursor += 1;
-                self.cursor - 1
+                self.space.place(self.cursor - 1)
             }
             (_, Kind::GuardedGet) => {
                 // In order, so that no two updates in flight meet on one key.
@@ -230,7 +255,9 @@ impl Work {
             }
             (_, Kind::List) => self.random.below(self.space.groups()),
             (_, Kind::Page | Kind::Count) => 0,
-            (_, Kind::Put | Kind::Get | Kind::GetSerializable | Kind::GuardedPut) => self.random.below(self.space.keys),
+            (_, Kind::Put | Kind::Get | Kind::GetSerializable | Kind::GuardedPut | Kind::Compact) => {
+                self.random.below(self.space.keys)
+            }
         };
         Some(Operation { kind, number, revision: 0, due })
     }
@@ -253,6 +280,7 @@ impl Work {
                 self.space.group_prefix(operation.number, &mut self.key);
                 self.end = wire::prefix_end(&self.key);
             }
+            Kind::Compact => {}
             Kind::Page | Kind::Count => {
                 self.key.clear();
                 self.key.extend_from_slice(self.space.prefix.as_bytes());
@@ -263,6 +291,10 @@ impl Work {
             Kind::Put => {
                 wire::put(out, &self.key, &self.value);
                 PUT
+            }
+            Kind::Compact => {
+                wire::compaction(out, operation.revision);
+                COMPACT
             }
             Kind::GuardedPut => {
                 wire::guarded_put(out, &self.key, operation.revision, &self.value);
@@ -296,7 +328,7 @@ impl Work {
         };
         match operation.kind {
             Kind::Put if length < 4 => Verdict::Wrong("put answer without header"),
-            Kind::Put => Verdict::Done,
+            Kind::Put | Kind::Compact => Verdict::Done,
             Kind::Get | Kind::GetSerializable => judge_range(false, 1, 1),
             Kind::List => {
                 let count = self.space.group_count(operation.number);
@@ -322,7 +354,7 @@ mod tests {
     use super::*;
 
     fn space() -> Space {
-        Space { prefix: "p/".to_owned(), keys: 250, group: 100, value_bytes: 16, limit: 10 }
+        Space { prefix: "p/".to_owned(), keys: 250, group: 100, value_bytes: 16, limit: 10, scatter: true }
     }
 
     #[test]
@@ -346,6 +378,8 @@ mod tests {
                 seen.push(operation.number);
             }
         }
+        assert_ne!(seen[..3], [0, 1, 2]);
+        seen.sort_unstable();
         assert_eq!(seen, (0..250).collect::<Vec<_>>());
     }
 
