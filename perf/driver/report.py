@@ -32,10 +32,12 @@ def derive(raw, cores):
         if raw.get("lateness_ns"):
             derived["lateness_p99_us"] = raw["lateness_ns"]["p99"] / 1e3
         derived["unfinished"] = raw["unfinished"]
+        derived["refused_share"] = raw["error_count"] / (raw["error_count"] + ended)
     after = raw.get("memory_after", {})
     if after:
         derived["rss_anon_mib"] = after["rss_anon"] / MIB
         derived["rss_file_mib"] = after["rss_file"] / MIB
+        derived["rss_mib"] = derived["rss_anon_mib"] + derived["rss_file_mib"]
     if "data_bytes" in raw:
         derived["data_mib"] = raw["data_bytes"] / MIB
     if "restart_seconds" in raw:
@@ -61,6 +63,7 @@ METRICS = [
     ("switches", "switches/op", "", True),
     ("rss_anon_mib", "RssAnon", "MiB", True),
     ("rss_file_mib", "RssFile", "MiB", True),
+    ("rss_mib", "RssAnon + RssFile", "MiB", True),
     ("restart_ms", "first read", "ms", True),
     ("above_baseline_mib", "RssAnon above baseline", "MiB", True),
     ("list_cpu_s", "CPU", "s", True),
@@ -74,8 +77,8 @@ METRICS = [
 LOOP_METRICS = ["cpu_us", "throughput", "p50_us", "p99_us", "p999_us", "written_bytes", "switches", "rss_anon_mib", "rss_file_mib"]
 DETAILS = ["client_cpu_us", "rest_cpu_us", "disk_bytes"]
 SPECIAL = {
-    "memory_100k": ["rss_anon_mib", "rss_file_mib", "data_mib"],
-    "restart_1m": ["restart_ms", "rss_anon_mib", "rss_file_mib", "data_mib"],
+    "memory_100k": ["rss_anon_mib", "rss_file_mib", "rss_mib", "data_mib"],
+    "restart_1m": ["restart_ms", "rss_anon_mib", "rss_file_mib", "rss_mib", "data_mib"],
     "compaction_1m": ["p99_factor"],
     "slow_lists": ["above_baseline_mib", "list_cpu_s"],
 }
@@ -231,12 +234,15 @@ def remarks(document):
     """What makes a figure doubtful, said beside it."""
     lines = ["## Remarks", ""]
     lines += [f"- `{work}`: {what}." for work, what in document["works"].items()]
+    for group, data in document["data"].items():
+        lines.append(f"- Data of group {group}: {data['keys']:,} keys in namespaces of {data['group']}, values of {data['value_bytes']:,} B.")
     for name, rate in document["rates"].items():
         lines.append(f"- Reference rate of {name}: {figure(rate)}/s (A, closed loop, first round).")
     for side in "AB":
         runs = [run for run in document["runs"] if run["side"] == side and "client_share" in run["derived"]]
         lines += doubtful(runs, side, "client_share", CLIENT_SHARE_MAX, "the client's thread was busy for more than 90 % of the time (its limit, not the server's)")
         lines += doubtful(runs, side, "rest_share", REST_SHARE_MAX, "something else than server and client took more than 15 % of the machine")
+        lines += doubtful(runs, side, "refused_share", 0, "some operations were refused, mostly `too many requests` (not in the latencies)")
         lines += doubtful(runs, side, "unfinished", 0, "operations were without an answer 10 s after the end")
     noise = spread(document)
     if noise:

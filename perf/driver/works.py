@@ -43,12 +43,11 @@ class Work:
     rate_of: str = ""
 
 
-SMALL = "256 B values, 100,000 keys"
 WORKS = [
-    Work("get_linearizable_100x10", "kv", f"linearizable get of a random key, {SMALL}", "get", 100, 10),
-    Work("get_serializable_100x10", "kv", f"serializable get of a random key, {SMALL}", "get-serializable", 100, 10),
-    Work("put_1x1", "kv", f"put of a random key, {SMALL}", "put", 1, 1),
-    Work("put_100x10", "kv", f"put of a random key, {SMALL}", "put", 100, 10),
+    Work("get_linearizable_100x10", "kv", "linearizable get of a random key", "get", 100, 10),
+    Work("get_serializable_100x10", "kv", "serializable get of a random key", "get-serializable", 100, 10),
+    Work("put_1x1", "kv", "put of a random key", "put", 1, 1),
+    Work("put_100x10", "kv", "put of a random key", "put", 100, 10),
     Work("guarded_100x10", "kv", "guarded update: linearizable get, then txn {mod revision equal → put}", "guarded", 100, 10),
     Work("mix_100x10", "kv", "50 % linearizable get, 15 % serializable get, 5 % list of 50 keys, 20 % put, 10 % guarded update",
          "mix", 100, 10),
@@ -60,15 +59,15 @@ WORKS = [
          share=0.8, rate_of="put_100x10"),
     Work("mix_open_50", "kv", "the same, arriving at half of the reference's closed-loop rate", "mix", 100,
          share=0.5, rate_of="mix_100x10"),
-    Work("fill_100k", "list", "100,000 new keys of 1 KiB in order, 100×10 in flight"),
-    Work("list_namespace_10x1", "list", "list of one namespace: 1000 keys of 1 KiB of 100,000", "list", 10, 1),
-    Work("page_10x1", "list", "first page of 500 × 1 KiB over 100,000 keys, with `more` and `count`", "page", 10, 1),
-    Work("count_10x1", "list", "count of 100,000 keys", "count", 10, 1),
-    Work("memory_100k", "list", "memory after 100,000 × 1 KiB, the three runs above, every key put again, and gets"),
-    Work("fill_1m", "million", "1,000,000 new keys of 256 B in scattered order, 100×10 in flight"),
-    Work("restart_1m", "million", "SIGKILL with 1,000,000 keys × 256 B, start → first linearizable read (page cache warm)"),
-    Work("compaction_1m", "million", "puts at 2000/s while 1,000,000 revisions are compacted, against the same without"),
-    Work("slow_lists", "lists", "five concurrent lists of 1 GB (100,000 × 10 kB), each read at 50 MB/s: memory above baseline"),
+    Work("fill_100k", "list", "every key put once, in order, 100×10 in flight"),
+    Work("list_namespace_10x1", "list", "list of one random namespace of keys", "list", 10, 1),
+    Work("page_10x1", "list", "first page of 500 pairs over all keys, with `more` and `count`", "page", 10, 1),
+    Work("count_10x1", "list", "count of all keys", "count", 10, 1),
+    Work("memory_100k", "list", "memory after the runs above, every key put again, gets, and a rest"),
+    Work("fill_1m", "million", "every key put once, in scattered order, 100×10 in flight"),
+    Work("restart_1m", "million", "SIGKILL right after puts; start → first linearizable read (page cache warm unless --cold)"),
+    Work("compaction_1m", "million", "every key put again; puts at 2000/s while all old revisions are compacted, against the same without"),
+    Work("slow_lists", "lists", "five concurrent lists of everything, each read at 50 MB/s: memory above baseline"),
 ]
 GROUPS = ["kv", "list", "million", "lists"]
 
@@ -134,8 +133,8 @@ def run_load(server, work, data, settings, rates):
         options["rate"] = round(work.share * rates[work.rate_of], 1)
     answer = load(work.load, target=server.target, pid=server.pid, seconds=settings.seconds, warmup=settings.warmup,
                   threads=min(settings.threads, work.connections), seed=settings.seed, **options, **data.options())  # fmt: skip
-    if answer["error_count"]:
-        expect_clean(answer)
+    if not work.share:
+        expect_clean(answer)  # an open loop may overrun a server: what it refuses is part of the result
     return answer
 
 
@@ -157,17 +156,16 @@ def memory_100k(server, data, settings):
 
 
 def restart(server, data, settings):
-    """Kills and starts it a few times; the first kill comes right after the last write."""
-    load("put", target=server.target, pid=server.pid, connections=10, streams=10, seconds=1, warmup=0, **data.options())
+    """Kills it right after the last of some writes and starts it again, a few times."""
     seconds = []
     for _ in range(RESTARTS):
+        load("put", target=server.target, connections=10, streams=10, seconds=1, warmup=0, **data.options())
         server.kill()
         if settings.cold:
             drop_caches()
         seconds.append(server.start(present=data.key_zero()))
         answer = load("count", target=server.target, pid=server.pid, seconds=0.1, warmup=0, **data.options())
         expect_clean(answer)  # all keys are there
-        time.sleep(0.5)
     return {"restart_seconds": seconds, "memory_after": server.memory(), "data_bytes": server.data_bytes()}
 
 

@@ -61,7 +61,7 @@ pub(crate) struct Plan {
 
 /// What a thread saw.
 pub(crate) struct Tally {
-    /// Operations counted. Open loop: all that were due in the window, also those that ended after it.
+    /// Operations that succeeded. Open loop: all that were due in the window, also those that ended after it.
     pub(crate) operations: u64,
     /// Operations that ended in the window: what the server's CPU time in the window is divided by.
     pub(crate) ended: u64,
@@ -370,13 +370,15 @@ impl Engine<'_> {
             }
             return;
         }
-        self.tally.ended += u64::from(in_window);
-        let counts = match self.plan.pace {
-            Pace::Open { .. } => operation.due >= self.window.0,
-            Pace::Closed { .. } => in_window,
-        };
-        if counts {
-            self.count(&operation, moment);
+        if matches!(verdict, Verdict::Done | Verdict::Conflict) {
+            self.tally.ended += u64::from(in_window);
+            let counts = match self.plan.pace {
+                Pace::Open { .. } => operation.due >= self.window.0,
+                Pace::Closed { .. } => in_window,
+            };
+            if counts {
+                self.count(&operation, moment);
+            }
         }
         match verdict {
             Verdict::Done | Verdict::Next(_) => {}
