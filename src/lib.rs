@@ -4,6 +4,8 @@
 
 // Leaves.
 pub mod limits;
+pub mod proto;
+pub mod tree;
 pub mod types;
 pub mod codec;
 pub mod gotext;
