@@ -5,4 +5,5 @@
 pub mod codec;
 pub mod limits;
 pub mod proto;
+pub mod raft;
 pub mod types;
