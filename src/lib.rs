@@ -7,3 +7,4 @@ pub mod limits;
 pub mod proto;
 pub mod raft;
 pub mod types;
+pub mod wal;
