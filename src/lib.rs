@@ -3,6 +3,7 @@
 //! The modules stand in layer order; `tools/layers.txt` says which may use which, and `tests/tidy.rs` keeps it so.
 
 pub mod codec;
+pub mod command;
 pub mod limits;
 pub mod proto;
 pub mod raft;
