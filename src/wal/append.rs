@@ -21,6 +21,7 @@ use super::mark::Mark;
 use super::name::{FileName, SegmentId, Step, Write};
 use super::record;
 use super::segment::{Extent, NeedSegment, SegmentPlan, Segments};
+use super::size::{in_memory, short};
 use crate::limits;
 use crate::types::{BootNonce, Now, RaftIndex, Term};
 use std::collections::VecDeque;
@@ -292,10 +293,10 @@ impl Log {
         let count = extents.len();
         for (number, (extent, mut buffer)) in extents.iter().zip(buffers).enumerate() {
             let place = Place { signature: extent.signature, offset: extent.offset };
-            let payload = usize::try_from(extent.payload).expect("it is in memory");
+            let payload = in_memory(extent.payload);
             group.sequence = group.sequence.next();
             group.group_ends = number + 1 == count;
-            group.payload_length = u32::try_from(extent.payload).expect("a segment fits 32 bits");
+            group.payload_length = short(extent.payload);
             group.payload_checksum =
                 place.payload_checksum(group.sequence, &buffer[PART_HEADER..PART_HEADER + payload]);
             group.copies = self.copies.iter().copied().collect();
@@ -321,10 +322,10 @@ impl Log {
     /// # Panics
     /// If no such group is in flight.
     pub fn on_append_done(&mut self, sequence: Sequence) -> Option<Durable> {
-        let group = self.in_flight.iter_mut().find(|group| group.point.sequence == sequence);
-        let group = group.expect("the group is in flight");
-        assert!(!group.done, "group {sequence} was done before");
-        group.done = true;
+        let at = self.in_flight.partition_point(|group| group.point.sequence < sequence);
+        let pending = |group: &InFlight| group.point.sequence == sequence && !group.done;
+        assert!(self.in_flight.get(at).is_some_and(pending), "group {sequence} is not in flight");
+        self.in_flight[at].done = true;
         let before = self.durable;
         while let Some(group) = self.in_flight.front().filter(|group| group.done) {
             assert!(group.point.sequence > self.durable.sequence, "durable goes forward");
@@ -398,7 +399,8 @@ impl Log {
 
     /// The mark in flight is durable.
     pub fn on_seal_done(&mut self) {
-        let said = self.seal.in_flight.take().expect("a mark was in flight");
+        assert!(self.seal.in_flight.is_some(), "no mark was in flight");
+        let said = self.seal.in_flight.take().unwrap_or(self.seal.said);
         assert!(said.durable_through >= self.seal.said.durable_through, "marks go forward");
         assert!(said.oldest >= self.seal.said.oldest, "segments do not come back");
         self.seal.said = said;
@@ -490,23 +492,21 @@ fn assert_continues(base: EntryId, anew: bool, entries: &[Entry]) {
 /// A buffer for each part, room left for the header, with the bytes that `encode` puts poured into one after the other.
 fn fill(extents: &[Extent], encode: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Vec<Vec<u8>> {
     let mut buffers = Vec::with_capacity(extents.len());
-    let mut pending = extents.iter();
-    let mut open = |buffers: &mut Vec<Vec<u8>>| {
-        let extent = pending.next().expect("the payload fits the extents");
-        let mut buffer = Vec::with_capacity(usize::try_from(extent.bytes).expect("a segment fits memory"));
+    let open = |extent: &Extent| {
+        let mut buffer = Vec::with_capacity(in_memory(extent.bytes));
         buffer.resize(PART_HEADER, 0);
-        buffers.push(buffer);
+        buffer
     };
-    open(&mut buffers);
+    buffers.push(open(&extents[0]));
     encode(&mut |mut piece: &[u8]| {
         while !piece.is_empty() {
             let at = buffers.len() - 1;
-            let end = PART_HEADER + usize::try_from(extents[at].payload).expect("a segment fits memory");
+            let end = PART_HEADER + in_memory(extents[at].payload);
             let (now, later) = piece.split_at(piece.len().min(end - buffers[at].len()));
             buffers[at].extend_from_slice(now);
             piece = later;
             if !piece.is_empty() {
-                open(&mut buffers);
+                buffers.push(open(&extents[at + 1]));
             }
         }
     });

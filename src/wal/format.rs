@@ -21,6 +21,9 @@ pub(super) const BLOCK: usize = 4096;
 /// The header of a part as a length in memory.
 pub(super) const PART_HEADER: usize = WAL_SECTOR_BYTES;
 
+/// The same as a length on disk.
+pub(super) const PART_HEADER_BYTES: u64 = 512;
+
 const SEGMENT_MAGIC: [u8; 8] = *b"ringWALs";
 const SEGMENT_FIELDS: usize = 56;
 /// Numbers above this never come from a writer of ours; refused, so that counting on cannot overflow.
@@ -32,6 +35,7 @@ const COPY_BYTES: usize = 40;
 
 const _: () = assert!(PART_FIELDS + WAL_HEADERS_REDUNDANT * COPY_BYTES == PART_HEADER, "the header is one sector");
 const _: () = assert!(WAL_BLOCK_BYTES == 4096 && BLOCK == 4096);
+const _: () = assert!(PART_HEADER_BYTES == 512 && PART_HEADER == 512);
 
 /// A 64-bit hash of whole words, for chains and signatures. Not against an adversary: against accidents.
 pub(super) fn hash64(seed: u64, bytes: &[u8]) -> u64 {
@@ -194,7 +198,7 @@ impl PartHeader {
         assert!(self.copies.len() <= WAL_HEADERS_REDUNDANT, "{} copies", self.copies.len());
         assert!(self.group_first <= self.sequence, "part {} of group {}", self.sequence, self.group_first);
         assert!(self.durable_through < self.group_first, "a part cannot attest itself");
-        let copies = u8::try_from(self.copies.len()).expect("at most eight");
+        let [copies, ..] = self.copies.len().to_le_bytes();
         let mut out = Vec::with_capacity(PART_HEADER);
         out.extend_from_slice(&PART_MAGIC);
         out.extend_from_slice(&[0; 4]);
@@ -318,8 +322,7 @@ impl PartHeader {
 
 /// Bytes that a part with so many bytes of records takes: whole blocks.
 pub(super) fn extent(payload: u64) -> u64 {
-    let header = u64::try_from(PART_HEADER).expect("a sector's length fits");
-    (header + payload).next_multiple_of(WAL_BLOCK_BYTES)
+    (PART_HEADER_BYTES + payload).next_multiple_of(WAL_BLOCK_BYTES)
 }
 
 fn parse_entry_id(reader: &mut Reader<'_>) -> Result<EntryId, Malformed> {

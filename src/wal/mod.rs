@@ -13,6 +13,7 @@ mod recover;
 mod replay;
 mod scan;
 mod segment;
+mod size;
 mod verdict;
 
 pub use append::{AppendPlan, Created, Durable, Log, SealPlan};

@@ -4,6 +4,7 @@
 //! - A name parses back to the value that printed it, and no other name does.
 //! - Steps of one list are carried out in order, each finished (a write: durable) before the next begins.
 
+use super::size::on_disk;
 use crate::limits::WAL_BLOCK_BYTES;
 use std::fmt;
 
@@ -14,7 +15,8 @@ pub struct SegmentId(pub u64);
 impl SegmentId {
     /// The segment after this one.
     pub fn next(self) -> Self {
-        Self(self.0.checked_add(1).expect("segment numbers do not run out"))
+        assert!(self.0 < u64::MAX, "segment numbers do not run out");
+        Self(self.0 + 1)
     }
 }
 
@@ -73,7 +75,7 @@ pub struct Write {
 impl Write {
     /// A write, with its alignment checked.
     pub(super) fn new(file: FileName, offset: u64, bytes: Vec<u8>) -> Self {
-        let length = u64::try_from(bytes.len()).expect("a length fits 64 bits");
+        let length = on_disk(bytes.len());
         assert!(offset.is_multiple_of(WAL_BLOCK_BYTES), "{file}: write at {offset}");
         assert!(length.is_multiple_of(WAL_BLOCK_BYTES), "{file}: write of {length}");
         assert!(length > 0, "{file}: empty write at {offset}");

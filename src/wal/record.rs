@@ -5,6 +5,7 @@
 //! - Records decode in the order they were encoded, or the group is malformed as a whole.
 
 use super::entry::{Entry, EntryKind, SnapshotMark};
+use super::size::{on_disk, short};
 use crate::codec::{Malformed, Reader};
 use crate::types::{RaftIndex, Term};
 use bytes::Bytes;
@@ -30,7 +31,7 @@ pub(super) enum Record {
 pub(super) fn length(snapshot: Option<SnapshotMark>, entries: &[Entry]) -> u64 {
     let entries: usize = entries.iter().map(|entry| ENTRY_HEAD + entry.data.len()).sum();
     let snapshot = snapshot.map_or(0, |_| SNAPSHOT_BYTES);
-    u64::try_from(entries + snapshot).expect("a length fits 64 bits")
+    on_disk(entries + snapshot)
 }
 
 /// Hands the records' bytes to `put`, piece by piece.
@@ -42,7 +43,7 @@ pub(super) fn encode(snapshot: Option<SnapshotMark>, entries: &[Entry], mut put:
         put(&record);
     }
     for entry in entries {
-        let length = u32::try_from(entry.data.len()).expect("WAL_GROUP_BYTES_MAX fits 32 bits");
+        let length = short(on_disk(entry.data.len()));
         let mut head = [0; ENTRY_HEAD];
         head[0] = match entry.kind {
             EntryKind::Normal => NORMAL,

@@ -99,6 +99,8 @@ struct Walk<'a, 'b> {
 /// What is known after the last whole group.
 struct Kept {
     point: Point,
+    /// The view of the segment in which it ends.
+    view: usize,
     epoch: u64,
     copies: VecDeque<HeaderCopy>,
     /// For each view, the highest index of the groups that touch it.
@@ -127,7 +129,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             pending_copies: Vec::new(),
             headless: false,
             replay: Replay::new(floor, input.tree_applied),
-            kept: Kept { point, epoch: 0, copies: VecDeque::new(), index_max, pending: Vec::new() },
+            kept: Kept { point, view: 0, epoch: 0, copies: VecDeque::new(), index_max, pending: Vec::new() },
         }
     }
 
@@ -155,14 +157,16 @@ impl<'a, 'b> Walk<'a, 'b> {
             contradicted: evidence.contradicted,
         };
         match (facts.verdict(), part) {
-            (Verdict::Keep, Some(part)) => self.keep(part).map(|()| None),
+            (Verdict::Keep, Some(Part { header, chain, payload: Some(payload) })) => {
+                self.keep(header, chain, payload).map(|()| None)
+            }
             (Verdict::End, _) if self.pending_copies.is_empty() => Ok(Some(Ending::Clean)),
             (Verdict::End | Verdict::Cut, _) => Ok(Some(Ending::Cut)),
             (Verdict::Fresh, _) => Ok(Some(Ending::Fresh)),
             (Verdict::MarkLost, _) => Err(Error::new(FileName::Mark, 0, What::MarkLost)),
             (Verdict::TwoHistories, _) => Err(self.refusal(What::TwoHistories, &evidence)),
             (Verdict::Lost, _) => Err(self.refusal(self.how_lost(&evidence), &evidence)),
-            (Verdict::Keep, None) => unreachable!("the table keeps only what has a header"),
+            (Verdict::Keep, _) => unreachable!("the table keeps only what is whole"),
         }
     }
 
@@ -203,9 +207,7 @@ impl<'a, 'b> Walk<'a, 'b> {
         self.refusal(What::Disordered, &Evidence::default())
     }
 
-    fn keep(&mut self, part: Part<'a>) -> Result<(), Error> {
-        let Part { header, chain, payload } = part;
-        let payload = payload.expect("a kept part is intact");
+    fn keep(&mut self, header: PartHeader, chain: u64, payload: &[u8]) -> Result<(), Error> {
         if self.last.is_none() && self.cursor.last.is_none() {
             self.headless = header.group_first < header.sequence;
         }
@@ -228,6 +230,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             let segment = self.scan.views()[after.view].header.id;
             let sequence = header.sequence;
             self.kept.point = Point { sequence, chain, end: header.end, segment, offset: after.offset };
+            self.kept.view = after.view;
             self.kept.epoch = header.epoch;
         }
         self.cursor = after;
@@ -301,7 +304,8 @@ fn resume(
     let epoch = mark_epoch.max(kept.epoch) + 1;
     assert!(epoch <= NUMBER_MAX + 1, "epochs on disk are bounded when they are parsed");
     let point = kept.point;
-    let active = scan.view_of(point.segment).expect("the log ends in one of the segments");
+    let active = kept.view;
+    assert_eq!(scan.views()[active].header.id, point.segment, "the log ends in this segment");
     let mut list = lineup.released.clone();
     for (at, view) in scan.views().iter().enumerate() {
         let state = match at.cmp(&active) {

@@ -101,13 +101,12 @@ impl Replay {
     }
 
     fn push(&mut self, entry: Entry) -> Result<(), Disordered> {
-        let start = self.start.expect("set by the first group");
         let id = EntryId { index: entry.index, term: entry.term };
         if id.index.0 == 0 || id.index > self.end.index.next() {
             return Err(Disordered);
         }
         // The overwritten entries may be in segments that were released since; the tree has applied what took their place.
-        let overwrites_released = id.index <= start.index;
+        let overwrites_released = self.start.is_none_or(|start| id.index <= start.index);
         if overwrites_released && id.index > self.applied {
             return Err(Disordered);
         }

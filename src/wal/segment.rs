@@ -14,7 +14,7 @@
 //! - There are never more files than `segments_max`, the one in the making included.
 
 use super::entry::{Config, Identity};
-use super::format::{PART_HEADER, SegmentHeader, extent, hash64};
+use super::format::{PART_HEADER_BYTES, SegmentHeader, extent, hash64};
 use super::name::{FileName, SegmentId, Step, Write};
 use crate::limits::WAL_BLOCK_BYTES;
 use crate::types::{BootNonce, RaftIndex};
@@ -51,6 +51,32 @@ pub(super) struct Segment {
     pub(super) index_max: RaftIndex,
     /// Where it is in its life.
     pub(super) state: State,
+}
+
+impl Segment {
+    /// The segment of that number, not made yet.
+    fn planned(config: Config, identity: Identity, boot: BootNonce, id: SegmentId) -> Self {
+        let seed = [identity.member.0, boot.0, id.0].map(u64::to_le_bytes);
+        let signature = hash64(identity.cluster.0, seed.as_flattened());
+        let (bytes, index_max) = (config.segment_bytes, RaftIndex::default());
+        Self { id, signature, bytes, index_max, state: State::Spare }
+    }
+
+    /// What makes it, of an old one if there is one to recycle.
+    fn steps(&self, identity: Identity, recycled: Option<SegmentId>) -> Vec<Step> {
+        let Self { id, signature, bytes, .. } = *self;
+        let temporary = FileName::Temporary(id);
+        let header = SegmentHeader { identity, id, signature, bytes }.encode();
+        let mut steps = match recycled {
+            // The directory is synced before the header changes: else a crash could show the old name with the new header.
+            Some(old) => vec![Step::Rename { from: FileName::Segment(old), to: temporary }, Step::SyncDirectory],
+            None => vec![Step::Create { file: temporary, bytes }],
+        };
+        steps.push(Step::Write(Write::new(temporary, 0, header)));
+        steps.push(Step::Rename { from: temporary, to: FileName::Segment(id) });
+        steps.push(Step::SyncDirectory);
+        steps
+    }
 }
 
 /// Where one part of a planned group goes.
@@ -99,6 +125,8 @@ pub(super) struct Segments {
     identity: Identity,
     boot: BootNonce,
     list: VecDeque<Segment>,
+    /// Where in the list the active one is.
+    active: usize,
     /// The next free byte of the active segment.
     offset: u64,
     next_id: SegmentId,
@@ -110,11 +138,19 @@ pub(super) struct Segments {
 }
 
 impl Segments {
+    /// The state of a new log: segment 1, made by the steps, is active.
+    pub(super) fn create(config: Config, identity: Identity, boot: BootNonce) -> (Self, Vec<Step>) {
+        let first = Segment { state: State::Active, ..Segment::planned(config, identity, boot, SegmentId(1)) };
+        (Self::new(config, identity, boot, vec![first], WAL_BLOCK_BYTES), first.steps(identity, None))
+    }
+
     /// The segments of a log whose next part goes to `offset` of the active one in `list`.
     pub(super) fn new(config: Config, identity: Identity, boot: BootNonce, list: Vec<Segment>, offset: u64) -> Self {
         let next_id = list.last().map_or(SegmentId(1), |segment| segment.id.next());
         let list = VecDeque::from(list);
-        let segments = Self { config, identity, boot, list, offset, next_id, doing: None, leftover: None, demand: 0 };
+        let active = list.iter().take_while(|segment| segment.state < State::Active).count();
+        let segments =
+            Self { config, identity, boot, list, active, offset, next_id, doing: None, leftover: None, demand: 0 };
         segments.assert_invariants();
         segments
     }
@@ -123,6 +159,7 @@ impl Segments {
     pub(super) fn assert_invariants(&self) {
         let active = self.list.iter().filter(|segment| segment.state == State::Active).count();
         assert_eq!(active, 1, "one active segment");
+        assert_eq!(self.list[self.active].state, State::Active, "the active segment is known");
         let in_order = |(a, b): (&Segment, &Segment)| a.id < b.id && a.state <= b.state;
         assert!(self.list.iter().zip(self.list.iter().skip(1)).all(in_order), "segments out of order");
         assert!(self.list.iter().all(|segment| segment.id < self.next_id), "a number would be used twice");
@@ -132,7 +169,7 @@ impl Segments {
     }
 
     fn active(&self) -> &Segment {
-        self.list.iter().find(|segment| segment.state == State::Active).expect("one segment is always active")
+        &self.list[self.active]
     }
 
     fn count(&self, state: State) -> usize {
@@ -147,7 +184,7 @@ impl Segments {
     /// The oldest segment that is needed.
     pub(super) fn oldest(&self) -> SegmentId {
         let needed = |segment: &&Segment| segment.state > State::Releasable;
-        self.list.iter().find(needed).expect("the active segment is needed").id
+        self.list.iter().find(needed).unwrap_or(self.active()).id
     }
 
     /// The size of all segment files, the one in the making included.
@@ -161,10 +198,9 @@ impl Segments {
 
     /// Bytes of records that one group could have now.
     pub(super) fn room(&self) -> u64 {
-        let header = u64::try_from(PART_HEADER).expect("a sector's length fits");
-        let rest = (self.active().bytes - self.offset).saturating_sub(header);
+        let rest = (self.active().bytes - self.offset).saturating_sub(PART_HEADER_BYTES);
         let spare = self.list.iter().filter(|segment| segment.state == State::Spare);
-        rest + spare.map(|segment| segment.bytes - WAL_BLOCK_BYTES - header).sum::<u64>()
+        rest + spare.map(|segment| segment.bytes - WAL_BLOCK_BYTES - PART_HEADER_BYTES).sum::<u64>()
     }
 
     /// The places for a group with `payload` bytes of records whose highest index is `index_max`: one part in each
@@ -173,8 +209,7 @@ impl Segments {
         let room = self.room();
         let whole = self.active().bytes == self.offset && self.count(State::Spare) == 0;
         if payload > room || whole {
-            let header = u64::try_from(PART_HEADER).expect("a sector's length fits");
-            let each = self.config.segment_bytes - WAL_BLOCK_BYTES - header;
+            let each = self.config.segment_bytes - WAL_BLOCK_BYTES - PART_HEADER_BYTES;
             let missing = usize::try_from((payload - payload.min(room)).div_ceil(each).max(1)).unwrap_or(usize::MAX);
             self.demand = self.count(State::Spare).saturating_add(missing);
             return Err(NeedSegment { segments: missing });
@@ -200,10 +235,9 @@ impl Segments {
             self.switch();
         }
         let offset = self.offset;
-        let active = self.list.iter_mut().find(|segment| segment.state == State::Active).expect("one is active");
+        let active = &mut self.list[self.active];
         let bytes = extent(rest).min(active.bytes - offset);
-        let header = u64::try_from(PART_HEADER).expect("a sector's length fits");
-        let payload = rest.min(bytes - header);
+        let payload = rest.min(bytes - PART_HEADER_BYTES);
         active.index_max = active.index_max.max(index_max);
         self.offset += bytes;
         assert!(bytes >= WAL_BLOCK_BYTES, "a part of {bytes} bytes");
@@ -211,10 +245,11 @@ impl Segments {
     }
 
     fn switch(&mut self) {
-        let at = self.list.iter().position(|segment| segment.state == State::Active).expect("one is active");
+        let at = self.active;
         assert_eq!(self.list[at + 1].state, State::Spare, "a switch needs a spare segment");
         self.list[at].state = State::Full;
         self.list[at + 1].state = State::Active;
+        self.active = at + 1;
         self.offset = WAL_BLOCK_BYTES;
     }
 
@@ -254,8 +289,8 @@ impl Segments {
             let size = self.config.segment_bytes;
             let fits = |segment: &Segment| segment.state == State::Released && segment.bytes == size;
             if let Some(at) = self.list.iter().position(fits) {
-                let old = self.list.remove(at).expect("the position was just found");
-                return Some(self.plan_making(Some(old.id)));
+                let old = self.forget(at);
+                return Some(self.plan_making(Some(old)));
             }
             if self.list.len() < self.config.segments_max {
                 return Some(self.plan_making(None));
@@ -263,12 +298,21 @@ impl Segments {
         }
         let of_other_size = |segment: &&Segment| segment.bytes != self.config.segment_bytes;
         let surplus = self.count(State::Released) > RELEASED_MAX || self.list.iter().take(1).any(|s| of_other_size(&s));
-        let first = *self.list.front()?;
-        if first.state != State::Released || !surplus {
+        if self.list[0].state != State::Released || !surplus {
             return None;
         }
-        self.list.pop_front();
-        Some(self.plan_removing(first.id))
+        let first = self.forget(0);
+        Some(self.plan_removing(first))
+    }
+
+    /// Takes a released segment out of the list.
+    fn forget(&mut self, at: usize) -> SegmentId {
+        let segment = self.list[at];
+        assert_eq!(segment.state, State::Released, "segment {} is needed", segment.id.0);
+        assert!(at < self.active, "released ones stand before the active one");
+        self.list.remove(at);
+        self.active -= 1;
+        segment.id
     }
 
     fn plan_removing(&mut self, segment: SegmentId) -> SegmentPlan {
@@ -278,35 +322,16 @@ impl Segments {
     }
 
     fn plan_making(&mut self, recycled: Option<SegmentId>) -> SegmentPlan {
-        let id = self.next_id;
-        let bytes = self.config.segment_bytes;
-        let seed = [self.identity.member.0, self.boot.0, id.0].map(u64::to_le_bytes);
-        let signature = hash64(self.identity.cluster.0, seed.as_flattened());
-        let temporary = FileName::Temporary(id);
-        let header = SegmentHeader { identity: self.identity, id, signature, bytes }.encode();
-        let mut steps = match recycled {
-            // The directory is synced before the header changes: else a crash could show the old name with the new header.
-            Some(old) => vec![Step::Rename { from: FileName::Segment(old), to: temporary }, Step::SyncDirectory],
-            None => vec![Step::Create { file: temporary, bytes }],
-        };
-        steps.push(Step::Write(Write::new(temporary, 0, header)));
-        steps.push(Step::Rename { from: temporary, to: FileName::Segment(id) });
-        steps.push(Step::SyncDirectory);
-        let index_max = RaftIndex::default();
-        let made = Segment { id, signature, bytes, index_max, state: State::Spare };
+        let made = Segment::planned(self.config, self.identity, self.boot, self.next_id);
         self.doing = Some(Doing::Making { made, recycled });
-        SegmentPlan { segment: id, steps }
+        SegmentPlan { segment: made.id, steps: made.steps(self.identity, recycled) }
     }
 
     /// The steps of the plan for `segment` are done.
     pub(super) fn on_ready(&mut self, segment: SegmentId) {
-        match self.doing.take().expect("a segment was in the making") {
-            Doing::Making { made, .. } => {
-                assert_eq!(made.id, segment, "another segment was in the making");
-                self.next_id = made.id.next();
-                self.list.push_back(made);
-            }
-            Doing::Removing(removed) => assert_eq!(removed, segment, "another segment was being removed"),
+        if let Doing::Making { made, .. } = self.done(segment) {
+            self.next_id = made.id.next();
+            self.list.push_back(made);
         }
         self.assert_invariants();
     }
@@ -314,33 +339,19 @@ impl Segments {
     /// The steps for `segment` failed, no space for instance: the same is planned again later, after what was left
     /// behind is removed.
     pub(super) fn on_failed(&mut self, segment: SegmentId) {
-        match self.doing.take().expect("a segment was in the making") {
-            Doing::Making { made, recycled } => {
-                assert_eq!(made.id, segment, "another segment was in the making");
-                self.leftover = recycled;
-            }
-            Doing::Removing(removed) => {
-                assert_eq!(removed, segment, "another segment was being removed");
-                self.leftover = Some(removed);
-            }
-        }
+        self.leftover = match self.done(segment) {
+            Doing::Making { recycled, .. } => recycled,
+            Doing::Removing(removed) => Some(removed),
+        };
     }
 
-    /// The state of a new log: segment 1 is made by `steps` and active.
-    pub(super) fn create(config: Config, identity: Identity, boot: BootNonce) -> (Self, Vec<Step>) {
-        let list = VecDeque::new();
-        let next_id = SegmentId(1);
-        let offset = WAL_BLOCK_BYTES;
-        let mut segments =
-            Self { config, identity, boot, list, offset, next_id, doing: None, leftover: None, demand: 0 };
-        let plan = segments.plan_making(None);
-        let Some(Doing::Making { made: mut first, .. }) = segments.doing.take() else {
-            unreachable!("plan_making leaves the segment in the making");
+    fn done(&mut self, segment: SegmentId) -> Doing {
+        let doing = self.doing.take().expect("nothing is done that was not planned");
+        let planned = match doing {
+            Doing::Making { made, .. } => made.id,
+            Doing::Removing(removed) => removed,
         };
-        first.state = State::Active;
-        segments.next_id = first.id.next();
-        segments.list.push_back(first);
-        segments.assert_invariants();
-        (segments, plan.steps)
+        assert_eq!(planned, segment, "another segment was planned");
+        doing
     }
 }

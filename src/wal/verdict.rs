@@ -112,10 +112,10 @@ impl Facts {
 
     /// The verdict of the one row that matches.
     pub(super) fn verdict(self) -> Verdict {
-        let mut rows = TABLE.iter().filter(|row| self.matches(row));
-        let row = rows.next().expect("the table covers all facts");
-        assert!(rows.next().is_none(), "two rows match {self:?}");
-        row.verdict
+        let matching = TABLE.iter().filter(|row| self.matches(row));
+        let (count, verdict) = matching.fold((0, Verdict::Lost), |(count, _), row| (count + 1, row.verdict));
+        assert_eq!(count, 1, "{count} rows match {self:?}");
+        verdict
     }
 }
 

@@ -60,7 +60,10 @@ pub(super) struct World {
     pub(super) config: Config,
     pub(super) log: Log,
     groups: Vec<Group>,
-    durable: usize,
+    pub(super) durable: usize,
+    /// Groups that the last durable mark spoke of.
+    pub(super) sealed: usize,
+    sealing: usize,
     flights: Vec<Flight>,
     seal: Option<SealPlan>,
     now: Now,
@@ -94,6 +97,8 @@ impl World {
             log,
             groups: Vec::new(),
             durable: 0,
+            sealed: 0,
+            sealing: 0,
             flights: Vec::new(),
             seal: None,
             now: Now(1),
@@ -137,6 +142,7 @@ impl World {
         if self.seal.is_none() {
             self.seal = self.log.poll_seal(self.now);
             if let Some(seal) = &self.seal {
+                self.sealing = self.durable;
                 self.disk.start(seal.write.clone());
             }
         }
@@ -237,6 +243,7 @@ impl World {
         if let Some(seal) = self.seal.take() {
             self.disk.finish(&seal.write);
             self.log.on_seal_done();
+            self.sealed = self.sealing;
         }
     }
 
@@ -288,6 +295,7 @@ impl World {
         }
         self.finish_seal();
         if let Some(seal) = self.log.plan_stop() {
+            self.sealing = self.durable;
             self.disk.start(seal.write.clone());
             self.seal = Some(seal);
             self.finish_seal();
@@ -361,6 +369,7 @@ impl World {
             self.snapshot_due = recovered.snapshot_due;
             self.log = recovered.log;
             if repaired {
+                self.sealed = count;
                 break;
             }
         }
