@@ -6,19 +6,22 @@
 //!   for; but if no key at all is live at that revision, none of those is left out,
 //! - tombstones at exactly the compacted revision.
 //!
+//! In etcd's reckoning of "no key at all" a key that one txn deleted and put again does not live at that txn's revision
+//! (it does at every later one).
+//!
 //! etcd's key is `main ‖ '_' ‖ sub` in big-endian with a `t` behind it for a tombstone; its value is the pair's protobuf.
 //!
 //! Invariants
 //! - The number does not depend on how far the physical compaction got: rows that it has yet to remove count as removed.
 //! - Between steps a hash holds a place in history, never a borrow.
 
-use super::row::{At, Change, KeyBuffer, Version, live_keys, newest_at};
+use super::bounds::KeyRange;
+use super::row::{At, Change, KeyBuffer, Version, newest_at};
 use super::walk::{Direction, Mode, Step, Walk};
 use super::wire::{Fields, put_pair};
 use super::work::Work;
 use super::{Error, Position};
 use crate::codec::crc32c;
-use crate::mvcc::bounds::KeyRange;
 use crate::tree::{TreeId, View};
 use crate::types::{Revision, TxnId};
 
@@ -50,6 +53,7 @@ pub struct HashKv {
     root: TxnId,
     compacted: Revision,
     revision: Revision,
+    mode: Mode,
     any_live: AnyLive,
     next: At,
     hash: u32,
@@ -67,18 +71,14 @@ impl HashKv {
         if revision > position.current {
             return Err(Error::FutureRevision);
         }
-        let current = revision.0 == 0 || revision == position.current;
-        let any_live = match revision.0 {
-            // etcd lets them through: no row is that old, and the checksum is the bucket's name's.
-            ..0 => AnyLive::Known(false),
-            _ if current => AnyLive::Known(live_keys(view) > 0),
-            _ => AnyLive::Looking(None),
-        };
+        let revision = if revision.0 == 0 { position.current } else { revision };
         Ok(Self {
             root: view.txn(),
             compacted: position.compacted,
-            revision: if revision.0 == 0 { position.current } else { revision },
-            any_live,
+            revision,
+            mode: if revision == position.current { Mode::Current } else { Mode::Past(revision) },
+            // etcd lets negative ones through: no row is that old, and the checksum is the bucket's name's.
+            any_live: if revision.0 < 0 { AnyLive::Known(false) } else { AnyLive::Looking(None) },
             next: At { main: Revision(0), sub: 0 },
             hash: crc32c(0, b"key"),
             buffer: KeyBuffer::default(),
@@ -118,10 +118,10 @@ impl HashKv {
             AnyLive::Looking(last) => last.take(),
         };
         let everything = KeyRange::everything();
-        let mode = (Mode::Past(self.revision), Direction::Ascending);
-        let mut walk = Walk::new(view, &everything, mode, last.as_deref());
+        let mut walk = Walk::new(view, &everything, (self.mode, Direction::Ascending), last.as_deref());
         while work.spend(1) {
             let known = match walk.step()? {
+                Step::Live(version) if self.is_reborn(view, &version)? => continue,
                 Step::Live(_) => true,
                 Step::Dead => continue,
                 Step::End => false,
@@ -132,6 +132,14 @@ impl HashKv {
         let seen = walk.seen().map(<[u8]>::to_vec);
         self.any_live = AnyLive::Looking(seen.or(last));
         Ok(None)
+    }
+
+    /// Whether the txn at the revision asked for deleted the key before it put it.
+    fn is_reborn(&mut self, view: &View<'_>, version: &Version<'_>) -> Result<bool, Error> {
+        let At { main, sub } = version.at;
+        let Some(sub) = sub.checked_sub(1).filter(|_| main == self.revision) else { return Ok(false) };
+        let before = newest_at(view, version.key, At { main, sub }, &mut self.buffer)?;
+        Ok(before.is_some_and(|before| before.at.main == main && before.head.tombstone))
     }
 
     /// Whether the rule lets a row in.
@@ -145,7 +153,10 @@ impl HashKv {
         }
         let until = if any_live { self.revision } else { self.compacted };
         let newest = newest_at(view, change.key, At::end_of(until), &mut self.buffer)?;
-        Ok(newest.is_some_and(|version| version.at == change.at))
+        match newest.filter(|version| version.at == change.at) {
+            Some(version) => Ok(!self.is_reborn(view, &version)?),
+            None => Ok(false),
+        }
     }
 
     /// Adds a row as etcd stores it.

@@ -22,7 +22,7 @@ mod row;
 mod scan;
 mod sort;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod txn;
 mod walk;
 mod wire;

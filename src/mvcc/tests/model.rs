@@ -289,6 +289,32 @@ impl Model {
         newest
     }
 
+    /// The rows that etcd's index would keep at a revision. A key's generations end with its tombstones; the first one
+    /// that ends at or after the revision gives its last row up to there, unless that is the tombstone itself.
+    fn keep(&self, revision: i64) -> BTreeSet<(i64, u32)> {
+        let mut generations: BTreeMap<&Bytes, Vec<Vec<&ModelRow>>> = BTreeMap::new();
+        for row in &self.rows {
+            let of_key = generations.entry(&row.key).or_insert_with(|| vec![Vec::new()]);
+            of_key.last_mut().unwrap().push(row);
+            if row.pair.is_none() {
+                of_key.push(Vec::new());
+            }
+        }
+        let mut keep = BTreeSet::new();
+        for of_key in generations.values() {
+            let ends_later = |generation: &&Vec<&ModelRow>| {
+                generation.last().is_none_or(|last| last.pair.is_some() || last.main >= revision)
+            };
+            let generation = of_key.iter().find(ends_later).unwrap();
+            if let Some(row) = generation.iter().rev().find(|row| row.main <= revision)
+                && row.pair.is_some()
+            {
+                keep.insert((row.main, row.sub));
+            }
+        }
+        keep
+    }
+
     /// etcd's rule: the set of rows to keep at the hashed revision, then one pass over the rows.
     pub(crate) fn hash(&self, revision: i64) -> Result<u32, Error> {
         if revision > 0 && revision < self.compacted {
@@ -299,11 +325,7 @@ impl Model {
         }
         let revision = if revision == 0 { self.current } else { revision };
         let rows = self.retained();
-        let live: BTreeSet<(i64, u32)> = {
-            let newest = self.newest(revision);
-            let is_live = |row: &&ModelRow| newest.get(&row.key) == Some(&(row.main, row.sub)) && row.pair.is_some();
-            rows.iter().filter(is_live).map(|row| (row.main, row.sub)).collect()
-        };
+        let live = self.keep(revision);
         let mut hash = crc32c(0, b"key");
         for row in rows.iter().filter(|row| row.main <= revision) {
             if row.main <= self.compacted && !live.is_empty() && !live.contains(&(row.main, row.sub)) {
