@@ -9,6 +9,7 @@ pub mod command;
 pub mod limits;
 pub mod mvcc;
 pub mod proto;
+pub mod raft;
 pub mod tree;
 pub mod types;
 pub mod codec;

@@ -151,6 +151,76 @@ pub const MVCC_DELETE_KEYS_PER_CHUNK: usize = 1024;
 
 // ---- raft ----
 
+/// The largest log index that a message or a file may name. Far above anything reached (a million entries a second take
+/// 140,000 years), far enough below 2^64 that adding to an index never overflows.
+pub const RAFT_INDEX_MAX: u64 = 1 << 62;
+
+/// The largest term that a message may name, for the same reason.
+pub const RAFT_TERM_MAX: u64 = 1 << 62;
+
+/// Members of a group, voters and learners. etcd advises at most seven voters; a change lists each member at most once.
+pub const RAFT_MEMBERS_MAX: usize = 64;
+
+/// What a membership change may carry for the one who applies it: a name and two lists of addresses.
+pub const RAFT_CHANGE_CONTEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// Data of one log entry: a batch of commands. Several default-sized requests, or one of any size that is let in.
+pub const RAFT_ENTRY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Entries gathered into one append message, etcd's figure. A larger entry travels alone.
+pub const RAFT_MESSAGE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Entries in one append message. The library counts at least four bytes for an entry against `RAFT_MESSAGE_BYTES_MAX`.
+pub const RAFT_MESSAGE_ENTRIES_MAX: usize = 256 * 1024;
+
+/// A message's bytes on the wire: bounds what a peer can make us hold before it is refused.
+pub const RAFT_WIRE_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// Append messages to one follower that are not answered: what a slow follower's link may hold, about 64 MiB.
+pub const RAFT_MESSAGES_IN_FLIGHT_MAX: usize = 64;
+
+/// Data that a leader may have appended and not committed: its memory when the majority is slow or gone.
+pub const RAFT_UNCOMMITTED_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// What an entry weighs beside its data, in memory and in the log.
+pub const RAFT_ENTRY_OVERHEAD_BYTES: u64 = 128;
+
+/// Entries that may wait for the disk: beyond it a leader takes no proposals and a follower no appends. So what gathers
+/// behind a slow write still fits into one group of the WAL.
+pub const RAFT_UNPERSISTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Committed data handed over in one go: bounds one turn of applying.
+pub const RAFT_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Applied entries kept in memory for followers that are a little behind.
+pub const RAFT_WINDOW_ENTRIES_MAX: usize = 10_000;
+
+/// Bytes of them.
+pub const RAFT_WINDOW_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Turns of the library's ready loop in one turn of ours; what is left waits for the next.
+pub const RAFT_READIES_PER_TURN_MAX: usize = 16;
+
+/// Runs of members whose forwarded proposals one leader tells apart in one term: each restart of a member is one.
+pub const RAFT_FORWARDERS_MAX: usize = 4096;
+
+/// Read rounds under way: the next one gathers the reads that arrive meanwhile.
+pub const RAFT_READ_ROUNDS_MAX: usize = 2;
+
+/// Linearizable reads that wait, of all shards and, on a leader, of all members.
+pub const RAFT_READS_WAITING_MAX: usize = 65_536;
+
+/// How long a read round may stay without an answer before its reads ask again with a fresh context. etcd's figure.
+pub const RAFT_READ_RETRY: std::time::Duration = std::time::Duration::from_millis(500);
+
+// Any request that the front lets in by default fits into an entry, with its envelope.
+const _: () = assert!(REQUEST_BYTES_MAX_DEFAULT + REQUEST_OVERHEAD_BYTES < RAFT_ENTRY_BYTES_MAX);
+// The largest entry, and a full append of small ones, fit into a message.
+const _: () = assert!(RAFT_ENTRY_BYTES_MAX + 1024 <= RAFT_WIRE_BYTES_MAX);
+const _: () = assert!(RAFT_MESSAGE_ENTRIES_MAX * 24 + 2 * 1024 * 1024 <= RAFT_WIRE_BYTES_MAX);
+// The library refuses a configuration in which one message could exceed what may be uncommitted.
+const _: () = assert!(RAFT_MESSAGE_BYTES_MAX <= RAFT_UNCOMMITTED_BYTES_MAX);
+
 // ---- replica ----
 
 // ---- log ----
