@@ -8,5 +8,6 @@ pub mod gotext;
 pub mod identity;
 pub mod limits;
 pub mod log;
+pub mod preflight;
 pub mod proto;
 pub mod types;
