@@ -15,6 +15,9 @@ pub mod types;
 pub mod codec;
 pub mod gotext;
 pub mod identity;
+pub mod limits;
+pub mod log;
+pub mod preflight;
 pub mod proto;
 pub mod command;
 

@@ -8,7 +8,6 @@
 use super::flag::Kind;
 use super::settings::Settings;
 use super::table::{IGNORED, find};
-use super::value::read;
 use crate::gotext::quote;
 
 /// Why the flags were not all read.
@@ -68,10 +67,4 @@ fn set_flag(name: &str, value: Option<&str>, next: Option<&str>, settings: &mut 
     let refuse = |why| Stop::Bad(format!("invalid value {} for flag -{name}: {why}", quote(text)));
     settings.set(index, flag, text).map_err(refuse)?;
     Ok(value.is_none())
-}
-
-/// Whether `text` would do for the flag, for callers that only ask.
-#[cfg(test)]
-pub(super) fn accepts(name: &str, text: &str) -> bool {
-    find(name).is_some_and(|(_, flag)| read(flag.kind, text).is_ok())
 }

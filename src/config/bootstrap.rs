@@ -25,7 +25,8 @@ pub struct Bootstrap {
 
 /// Works out the first members, or says in etcd's words why the flags do not fit together.
 pub fn bootstrap(config: &Config, resolve: Resolve<'_>) -> Result<Bootstrap, String> {
-    let listed = InitialCluster::parse(&config.initial_cluster).map_err(|why| format!("error setting up initial cluster: {why}"))?;
+    let listed = InitialCluster::parse(&config.initial_cluster)
+        .map_err(|why| format!("error setting up initial cluster: {why}"))?;
     let name = &config.name;
     let Some(own_urls) = listed.urls_of(name) else {
         return Err(format!("couldn't find local name {} in the initial cluster configuration", quote(name)));
@@ -72,9 +73,14 @@ fn check_advertised(name: &str, advertised: &[Url], listed: &[Url], resolve: Res
     let only_advertised = missing_from(advertised, listed);
     if !only_advertised.is_empty() {
         let missing = only_advertised.join(",");
-        return Err(format!("--initial-advertise-peer-urls has {missing} but missing from --initial-cluster={advertised_pairs}"));
+        return Err(format!(
+            "--initial-advertise-peer-urls has {missing} but missing from --initial-cluster={advertised_pairs}"
+        ));
     }
-    Err(format!("failed to resolve {} to match --initial-cluster={advertised_pairs} ({difference})", joined(advertised)))
+    Err(format!(
+        "failed to resolve {} to match --initial-cluster={advertised_pairs} ({difference})",
+        joined(advertised)
+    ))
 }
 
 /// Whether both lists mean the same addresses: as written, or once every host is resolved.
@@ -100,7 +106,8 @@ fn resolved(urls: &[Url], resolve: Resolve<'_>) -> Result<Vec<String>, String> {
         let text = match url.host_and_port() {
             None | Some(("localhost", _)) => url.to_string(),
             Some(_) => {
-                let address = resolve(url.host()).map_err(|why| format!("failed to resolve {} ({why})", quote(url.as_str())))?;
+                let address =
+                    resolve(url.host()).map_err(|why| format!("failed to resolve {} ({why})", quote(url.as_str())))?;
                 format!("{}://{address}", url.scheme().name())
             }
         };

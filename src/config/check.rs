@@ -16,6 +16,9 @@ use crate::identity::Url;
 use crate::limits::{ELECTION_HEARTBEATS_MIN, ELECTION_MILLIS_MAX};
 use crate::log::{Format, Level, Options, Record, Target};
 
+/// The one refusal that etcd tells twice.
+pub(super) const UNADVERTISED: &str = "--advertise-client-urls is required when --listen-client-urls is set explicitly";
+
 /// The log's options; made first, since everything after may want to log.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct CheckedLog {
@@ -32,7 +35,7 @@ pub(super) fn check(settings: &Settings, records: &mut Vec<Record>) -> Result<Ch
     check_discovery(settings)?;
     check_timing(settings)?;
     if settle::advertised_clients(settings).is_none() {
-        return Err("--advertise-client-urls is required when --listen-client-urls is set explicitly".to_owned());
+        return Err(UNADVERTISED.to_owned());
     }
     compaction_mode(settings)?;
     check_features(settings, records)?;
@@ -56,7 +59,11 @@ pub(super) fn deprecations(settings: &Settings) -> Vec<Record> {
             "--v2-deprecation is deprecated and scheduled for removal in v3.8. The default value is enforced, ignoring user input.",
         ),
     ];
-    texts.into_iter().filter(|(name, _)| settings.is_given(name)).map(|(_, text)| Record::warn(text, Vec::new())).collect()
+    texts
+        .into_iter()
+        .filter(|(name, _)| settings.is_given(name))
+        .map(|(_, text)| Record::warn(text, Vec::new()))
+        .collect()
 }
 
 /// Refuses what is not there yet and would be missed; says which flags do nothing.
@@ -65,7 +72,9 @@ pub(super) fn check_effects(settings: &Settings, records: &mut Vec<Record>) -> R
         let name = format!("--{}", flag.name);
         match flag.effect {
             Effect::Refused(what) if !settings.is_default(flag) => {
-                return Err(format!("{name} is not supported yet: this release has no part for {what}; remove the flag to start without it"));
+                return Err(format!(
+                    "{name} is not supported yet: this release has no part for {what}; remove the flag to start without it"
+                ));
             }
             Effect::NotYet(what) if !settings.is_default(flag) => {
                 let fields = vec![("flag-name", name.into()), ("waits-for", what.into())];
@@ -105,7 +114,8 @@ fn check_log(settings: &Settings) -> Result<CheckedLog, String> {
              override 'default' value with something else"
         ));
     }
-    let targets = if outputs.is_empty() { vec![Target::Stderr] } else { outputs.iter().map(|output| target(output)).collect() };
+    let targets =
+        if outputs.is_empty() { vec![Target::Stderr] } else { outputs.iter().map(|output| target(output)).collect() };
     Ok(CheckedLog { options: Options { level, format, targets } })
 }
 
@@ -129,9 +139,10 @@ fn check_urls(settings: &Settings, records: &mut Vec<Record>) -> Result<(), Stri
     settings.urls("listen-metrics-urls").iter().try_for_each(check_bindable)?;
     let peers = settings.urls("initial-advertise-peer-urls");
     let joined = |urls: &[Url]| quote(&urls.iter().map(Url::as_str).collect::<Vec<_>>().join(","));
-    peers.iter().try_for_each(check_has_host).map_err(|why| {
-        format!("--initial-advertise-peer-urls {} must be \"host:port\" ({why})", joined(peers))
-    })?;
+    peers
+        .iter()
+        .try_for_each(check_has_host)
+        .map_err(|why| format!("--initial-advertise-peer-urls {} must be \"host:port\" ({why})", joined(peers)))?;
     let clients = settle::advertised_clients(settings).unwrap_or_default();
     clients.iter().try_for_each(check_has_host).map_err(|why| {
         let forms = "\"host:port\", \"unix:/path/to/socket\" or \"unixs:/path/to/socket\"";
@@ -157,7 +168,11 @@ fn check_has_host(url: &Url) -> Result<(), String> {
 
 fn check_discovery(settings: &Settings) -> Result<(), String> {
     let endpoints = settings.list("discovery-endpoints");
-    let ways = [!settle::initial_cluster(settings).is_empty(), !settings.text("discovery-srv").is_empty(), !endpoints.is_empty()];
+    let ways = [
+        !settle::initial_cluster(settings).is_empty(),
+        !settings.text("discovery-srv").is_empty(),
+        !endpoints.is_empty(),
+    ];
     if ways.iter().filter(|way| **way).count() > 1 {
         return Err("multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery-endpoints\" or \"discovery-srv\"".to_owned());
     }
@@ -179,10 +194,14 @@ fn check_timing(settings: &Settings) -> Result<(), String> {
         }
     }
     if heartbeat.saturating_mul(ELECTION_HEARTBEATS_MIN) > election {
-        return Err(format!("--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"));
+        return Err(format!(
+            "--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
+        ));
     }
     if election > ELECTION_MILLIS_MAX {
-        return Err(format!("--election-timeout[{election}ms] is too long, and should be set less than {ELECTION_MILLIS_MAX}ms"));
+        return Err(format!(
+            "--election-timeout[{election}ms] is too long, and should be set less than {ELECTION_MILLIS_MAX}ms"
+        ));
     }
     Ok(())
 }

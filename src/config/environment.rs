@@ -23,7 +23,11 @@ pub(super) enum Outcome {
 }
 
 /// Reads the variables into `settings` and adds what is to be logged to `records`.
-pub(super) fn read_environment(variables: &[(String, String)], settings: &mut Settings, records: &mut Vec<Record>) -> Outcome {
+pub(super) fn read_environment(
+    variables: &[(String, String)],
+    settings: &mut Settings,
+    records: &mut Vec<Record>,
+) -> Outcome {
     let mut variables = variables.to_vec();
     if let Some(at) = variables.iter().position(|(name, value)| name == "ETCD_VERSION" && !value.is_empty()) {
         let (name, value) = variables.remove(at);
@@ -33,8 +37,7 @@ pub(super) fn read_environment(variables: &[(String, String)], settings: &mut Se
     let on_command_line = |name: &str| settings.is_given(name);
     let mut open: Vec<Slot> = all().enumerate().map(|(index, flag)| Slot::Flag(index, flag)).collect();
     open.extend(IGNORED.iter().map(|name| Slot::Ignored(name)));
-    let taken: Vec<String> =
-        all().filter(|flag| on_command_line(flag.name)).map(Flag::variable).collect();
+    let taken: Vec<String> = all().filter(|flag| on_command_line(flag.name)).map(Flag::variable).collect();
     open.retain(|slot| !taken.contains(&variable_of(slot.name())));
     // etcd goes through the flags by name and reports the last bad variable.
     open.sort_unstable_by_key(Slot::name);
@@ -56,7 +59,8 @@ pub(super) fn read_environment(variables: &[(String, String)], settings: &mut Se
         }
         if name.starts_with(PREFIX) {
             let shown = format!("{name}={value}");
-            records.push(Record::warn("unrecognized environment variable", vec![("environment-variable", shown.into())]));
+            records
+                .push(Record::warn("unrecognized environment variable", vec![("environment-variable", shown.into())]));
         }
     }
     bad.map_or(Outcome::Read, Outcome::Bad)
@@ -64,7 +68,11 @@ pub(super) fn read_environment(variables: &[(String, String)], settings: &mut Se
 
 /// The value of a variable that is set and not empty.
 pub(super) fn lookup<'a>(variables: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    variables.iter().find(|(candidate, _)| candidate == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    variables
+        .iter()
+        .find(|(candidate, _)| candidate == name)
+        .map(|(_, value)| value.as_str())
+        .filter(|value| !value.is_empty())
 }
 
 /// A flag that a variable may speak for.

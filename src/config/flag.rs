@@ -117,7 +117,13 @@ pub(super) fn variable_of(name: &str) -> String {
 }
 
 /// A flag that does what it says.
-pub(super) const fn in_force(group: Group, name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
+pub(super) const fn in_force(
+    group: Group,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    help: &'static str,
+) -> Flag {
     Flag { name, kind, default, group, effect: Effect::InForce, help }
 }
 

@@ -92,7 +92,9 @@ pub(super) fn read(text: &str) -> Result<Vec<(Gate, bool)>, String> {
             Some((name, value)) => (name.trim(), value.trim()),
             None => return Err(format!("missing bool value for {}", pair.trim())),
         };
-        let refuse = || format!("invalid value of {name}={value}, err: strconv.ParseBool: parsing {}: invalid syntax", quote(value));
+        let refuse = || {
+            format!("invalid value of {name}={value}, err: strconv.ParseBool: parsing {}: invalid syntax", quote(value))
+        };
         let open = parse_bool(value).map_err(|_| refuse())?;
         let gate = Gate::ALL.iter().copied().find(|gate| gate.name() == name);
         let gate = gate.ok_or_else(|| format!("unrecognized feature gate: {name}"))?;

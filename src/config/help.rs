@@ -34,7 +34,8 @@ pub(super) fn flags() -> String {
             group = Some(flag.group);
             writeln!(out, "\n{}:", flag.group.title()).expect("a String takes every write");
         }
-        writeln!(out, "  --{} '{}'\n    {}{}", flag.name, shown_default(flag), flag.help, remark(flag)).expect("a String takes every write");
+        writeln!(out, "  --{} '{}'\n    {}{}", flag.name, shown_default(flag), flag.help, remark(flag))
+            .expect("a String takes every write");
     }
     out
 }
@@ -89,7 +90,8 @@ pub fn readme_table() -> String {
         };
         let default = shown_default(flag);
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
-        writeln!(out, "| `--{}` | {} | {default} | {effect} |", flag.name, flag.kind.name()).expect("a String takes every write");
+        writeln!(out, "| `--{}` | {} | {default} | {effect} |", flag.name, flag.kind.name())
+            .expect("a String takes every write");
     }
     out
 }

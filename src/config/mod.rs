@@ -21,7 +21,8 @@ pub use bootstrap::{Bootstrap, Resolve, bootstrap};
 pub use gates::{Gate, Gates};
 pub use help::readme_table;
 pub use model::{
-    Advertise, AutoCompaction, CompactionMode, Config, GrpcKeepalive, Listen, MemberState, Quota, RaftTiming, RequestBounds, Warnings,
+    Advertise, AutoCompaction, CompactionMode, Config, GrpcKeepalive, Listen, MemberState, Quota, RaftTiming,
+    RequestBounds, Warnings,
 };
 pub use parse::{Exit, Parsed, parse};
-pub use start::check_start;
+pub use start::{check_start, describe};

@@ -4,7 +4,7 @@
 //! - Pure: what has to be printed or logged comes back as a value, in etcd's order.
 
 use super::arguments::{Stop, read_arguments};
-use super::check::{check, check_effects, deprecations};
+use super::check::{UNADVERTISED, auto_compaction, check, check_effects, deprecations};
 use super::environment::{Outcome, lookup, read_environment};
 use super::model::Config;
 use super::settings::Settings;
@@ -59,7 +59,11 @@ pub fn parse(
     let running = Record::info("Running: ", vec![("args", Value::Texts(arguments.to_vec()))]);
     let refuse = |mut records: Vec<Record>, why: String| {
         records.push(running.to_owned());
+        let unadvertised = why == UNADVERTISED;
         records.push(Record::warn("failed to verify flags", vec![("error", why.into())]));
+        if unadvertised {
+            records.push(Record::warn("advertise client URLs are not set", vec![("error", UNADVERTISED.into())]));
+        }
         Exit::failed(records)
     };
     if let Some(word) = extra {
@@ -84,7 +88,7 @@ pub fn parse(
         Err(why) => return Err(refuse(records, why)),
     };
     records.push(running);
-    let auto_compaction = match super::check::auto_compaction(&settings) {
+    let auto_compaction = match auto_compaction(&settings) {
         Ok(auto_compaction) => auto_compaction,
         Err(why) => return Err(start::failed(records, &why)),
     };

@@ -48,59 +48,43 @@ impl Settings {
     }
 
     pub(super) fn bool(&self, name: &str) -> bool {
-        match self.value(name) {
-            Value::Bool(value) => *value,
-            other => mismatch(name, other),
-        }
+        let Value::Bool(value) = self.value(name) else { mismatch(name) };
+        *value
     }
 
     pub(super) fn signed(&self, name: &str) -> i64 {
-        match self.value(name) {
-            Value::Signed(value) => *value,
-            other => mismatch(name, other),
-        }
+        let Value::Signed(value) = self.value(name) else { mismatch(name) };
+        *value
     }
 
     pub(super) fn unsigned(&self, name: &str) -> u64 {
-        match self.value(name) {
-            Value::Unsigned(value) => *value,
-            other => mismatch(name, other),
-        }
+        let Value::Unsigned(value) = self.value(name) else { mismatch(name) };
+        *value
     }
 
     pub(super) fn text(&self, name: &str) -> &str {
-        match self.value(name) {
-            Value::Text(value) => value,
-            other => mismatch(name, other),
-        }
+        let Value::Text(value) = self.value(name) else { mismatch(name) };
+        value
     }
 
     pub(super) fn duration(&self, name: &str) -> GoDuration {
-        match self.value(name) {
-            Value::Duration(value) => *value,
-            other => mismatch(name, other),
-        }
+        let Value::Duration(value) = self.value(name) else { mismatch(name) };
+        *value
     }
 
     pub(super) fn urls(&self, name: &str) -> &[Url] {
-        match self.value(name) {
-            Value::Urls(value) => value,
-            other => mismatch(name, other),
-        }
+        let Value::Urls(value) = self.value(name) else { mismatch(name) };
+        value
     }
 
     pub(super) fn list(&self, name: &str) -> &[String] {
-        match self.value(name) {
-            Value::List(value) => value,
-            other => mismatch(name, other),
-        }
+        let Value::List(value) = self.value(name) else { mismatch(name) };
+        value
     }
 
     pub(super) fn gates(&self, name: &str) -> Gates {
-        match self.value(name) {
-            Value::Gates(value) => Gates::new(value.to_owned()),
-            other => mismatch(name, other),
-        }
+        let Value::Gates(value) = self.value(name) else { mismatch(name) };
+        Gates::new(value.to_owned())
     }
 
     fn value(&self, name: &str) -> &Value {
@@ -116,6 +100,6 @@ fn default_value(flag: &Flag) -> Value {
     read(flag.kind, flag.default).expect("the table's defaults are values of their kinds")
 }
 
-fn mismatch(name: &str, value: &Value) -> ! {
-    panic!("--{name} is of another kind: {value:?}")
+fn mismatch(name: &str) -> ! {
+    panic!("--{name} is of another kind in the table")
 }

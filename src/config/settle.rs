@@ -23,7 +23,11 @@ pub(super) fn settle(settings: &Settings, log: CheckedLog, auto_compaction: Auto
         listen: listen(settings),
         advertise: advertise(settings),
         initial_cluster: initial_cluster(settings),
-        initial_cluster_state: if settings.text("initial-cluster-state") == "new" { MemberState::New } else { MemberState::Existing },
+        initial_cluster_state: if settings.text("initial-cluster-state") == "new" {
+            MemberState::New
+        } else {
+            MemberState::Existing
+        },
         initial_cluster_token: settings.text("initial-cluster-token").to_owned(),
         strict_reconfig_check: settings.bool("strict-reconfig-check"),
         learners_max: settings.signed("max-learners"),
@@ -85,7 +89,11 @@ pub(super) fn initial_cluster(settings: &Settings) -> String {
     let discovered = !settings.text("discovery-srv").is_empty()
         || !settings.text("discovery-srv-name").is_empty()
         || !settings.list("discovery-endpoints").is_empty();
-    if discovered && !settings.is_given("initial-cluster") { String::new() } else { settings.text("initial-cluster").to_owned() }
+    if discovered && !settings.is_given("initial-cluster") {
+        String::new()
+    } else {
+        settings.text("initial-cluster").to_owned()
+    }
 }
 
 fn raft(settings: &Settings) -> RaftTiming {
@@ -128,7 +136,10 @@ fn keepalive(settings: &Settings) -> GrpcKeepalive {
 fn warnings(settings: &Settings) -> Warnings {
     Warnings {
         apply: settings.duration("warning-apply-duration").to_std(),
-        unary_request: or_default(settings.duration("warning-unary-request-duration").to_std(), Duration::from_millis(300)),
+        unary_request: or_default(
+            settings.duration("warning-unary-request-duration").to_std(),
+            Duration::from_millis(300),
+        ),
     }
 }
 

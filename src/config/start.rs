@@ -3,11 +3,11 @@
 //! Invariants
 //! - Pure: the one fact of the outside world, the host of the default route, is asked of the caller.
 
-use super::model::Config;
+use super::model::{Config, Quota};
 use super::parse::Exit;
-use crate::identity::{Scheme, Url};
+use crate::identity::{ETCD_VERSION, Scheme, Url};
 use crate::limits::REQUEST_BYTES_RECOMMENDED_MAX;
-use crate::log::{Level, Record};
+use crate::log::{Level, Record, Value};
 
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
 const DEFAULT_CLIENT_URL: &str = "http://localhost:2379";
@@ -84,11 +84,22 @@ pub fn check_start(config: &Config) -> Result<(), String> {
     if let Some(url) = config.listen.peer.iter().find(|url| url.scheme().is_secure()) {
         return Err(format!("cannot listen on TLS for {}: KeyFile and CertFile are not presented", url.address()));
     }
-    if let Some(url) = config.listen.client.iter().chain(&config.listen.client_http).find(|url| url.scheme().is_secure()) {
-        return Err(format!("TLS key/cert (--cert-file, --key-file) must be provided for client url {url} with HTTPS scheme"));
+    if let Some(url) =
+        config.listen.client.iter().chain(&config.listen.client_http).find(|url| url.scheme().is_secure())
+    {
+        return Err(format!(
+            "TLS key/cert (--cert-file, --key-file) must be provided for client url {url} with HTTPS scheme"
+        ));
     }
-    if let Some(url) = config.listen.client_http.iter().find(|url| config.listen.client.iter().any(|other| other.address() == url.address())) {
-        return Err(format!("cannot bind both --listen-client-urls and --listen-client-http-urls on the same url {url}"));
+    if let Some(url) = config
+        .listen
+        .client_http
+        .iter()
+        .find(|url| config.listen.client.iter().any(|other| other.address() == url.address()))
+    {
+        return Err(format!(
+            "cannot bind both --listen-client-urls and --listen-client-http-urls on the same url {url}"
+        ));
     }
     if config.listen.metrics.iter().any(|url| url.scheme().is_secure()) {
         return Err("client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url".to_owned());
@@ -98,4 +109,40 @@ pub fn check_start(config: &Config) -> Result<(), String> {
         return Err(format!("Unix sockets are not supported yet: {url}; listen on an address instead"));
     }
     Ok(())
+}
+
+/// The record of what is about to run, with etcd's message and names.
+pub fn describe(config: &Config, initialized: bool) -> Record {
+    let listen = &config.listen;
+    let path = |path: &std::path::Path| Value::from(path.display().to_string());
+    let quota = match config.quota {
+        Quota::Bytes(bytes) => Value::from(bytes),
+        Quota::Unbounded => Value::from(-1i64),
+    };
+    let election = config.raft.heartbeat.saturating_mul(u32::try_from(config.raft.election_ticks).unwrap_or(u32::MAX));
+    let fields = vec![
+        ("etcd-version", ETCD_VERSION.into()),
+        ("ringbolt-version", env!("CARGO_PKG_VERSION").into()),
+        ("member-initialized", initialized.into()),
+        ("name", config.name.to_owned().into()),
+        ("data-dir", path(&config.data_dir)),
+        ("wal-dir", path(config.wal_dir.as_deref().unwrap_or(std::path::Path::new("")))),
+        ("heartbeat-interval", config.raft.heartbeat.into()),
+        ("election-timeout", election.into()),
+        ("initial-advertise-peer-urls", Value::displays(&config.advertise.peer)),
+        ("listen-peer-urls", Value::displays(&listen.peer)),
+        ("advertise-client-urls", Value::displays(config.advertise.client.iter().flatten())),
+        ("listen-client-urls", Value::displays(&listen.client)),
+        ("listen-metrics-urls", Value::displays(&listen.metrics)),
+        ("initial-cluster", config.initial_cluster.to_owned().into()),
+        ("initial-cluster-state", config.initial_cluster_state.name().into()),
+        ("initial-cluster-token", config.initial_cluster_token.to_owned().into()),
+        ("quota-backend-bytes", quota),
+        ("max-request-bytes", config.requests.bytes_max.into()),
+        ("max-txn-ops", config.requests.txn_ops_max.into()),
+        ("max-concurrent-streams", config.requests.streams_max.into()),
+        ("pre-vote", config.raft.pre_vote.into()),
+        ("shards", config.shards.unwrap_or(0).into()),
+    ];
+    Record::info("starting an etcd server", fields)
 }

@@ -30,7 +30,9 @@ pub(super) fn read(kind: Kind, text: &str) -> Result<Value, String> {
         Kind::Bool => parse_bool(text).map(Value::Bool).map_err(number),
         Kind::Int => parse_signed(text).map(Value::Signed).map_err(number),
         Kind::Uint => parse_unsigned(text, 64).map(Value::Unsigned).map_err(number),
-        Kind::Uint32 => parse_unsigned(text, 32).map(Value::Unsigned).map_err(|error| error.strconv_text("ParseUint", text)),
+        Kind::Uint32 => {
+            parse_unsigned(text, 32).map(Value::Unsigned).map_err(|error| error.strconv_text("ParseUint", text))
+        }
         Kind::Text => Ok(Value::Text(text.to_owned())),
         // Go's flag package hides why a duration is bad.
         Kind::Duration => parse_duration(text).map(Value::Duration).map_err(|_| NumberError::Syntax.text().to_owned()),

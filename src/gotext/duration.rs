@@ -88,11 +88,12 @@ pub fn parse_duration(text: &str) -> Result<GoDuration, String> {
     let mut total = 0u64;
     let mut rest = unsigned;
     while !rest.is_empty() {
-        let term = Term::read(rest).ok_or_else(invalid)?;
+        let term = Term::read(rest).filter(|term| term.whole().is_some()).ok_or_else(invalid)?;
         if term.unit.is_empty() {
             return Err(format!("time: missing unit in duration {}", quote(text)));
         }
-        let unit_nanos = unit_nanos(term.unit).ok_or_else(|| format!("time: unknown unit {} in duration {}", quote(term.unit), quote(text)))?;
+        let unit_nanos = unit_nanos(term.unit)
+            .ok_or_else(|| format!("time: unknown unit {} in duration {}", quote(term.unit), quote(text)))?;
         let nanos = term.nanos(unit_nanos).ok_or_else(invalid)?;
         total = total.checked_add(nanos).filter(|sum| *sum <= 1 << 63).ok_or_else(invalid)?;
         rest = term.rest;
@@ -119,14 +120,19 @@ impl<'a> Term<'a> {
         if whole.is_empty() && fraction.is_empty() {
             return None;
         }
-        let unit_end = after_number.find(|symbol: char| symbol == '.' || symbol.is_ascii_digit()).unwrap_or(after_number.len());
+        let unit_end =
+            after_number.find(|symbol: char| symbol == '.' || symbol.is_ascii_digit()).unwrap_or(after_number.len());
         let (unit, rest) = after_number.split_at(unit_end);
         Some(Self { whole, fraction, unit, rest })
     }
 
+    /// What stands before the point, if it is a number that Go would go on with.
+    fn whole(&self) -> Option<u64> {
+        if self.whole.is_empty() { Some(0) } else { self.whole.parse().ok().filter(|whole| *whole <= 1 << 63) }
+    }
+
     fn nanos(&self, unit_nanos: u64) -> Option<u64> {
-        let whole: u64 = if self.whole.is_empty() { 0 } else { self.whole.parse().ok()? };
-        let mut nanos = whole.checked_mul(unit_nanos).filter(|nanos| *nanos <= 1 << 63)?;
+        let mut nanos = self.whole()?.checked_mul(unit_nanos).filter(|nanos| *nanos <= 1 << 63)?;
         // Digits beyond the eighteenth are below a nanosecond for every unit.
         let mut scale = u128::from(unit_nanos) * 1_000_000_000_000_000_000;
         let mut part = 0u128;
@@ -206,6 +212,7 @@ mod tests {
         assert_eq!(refusal(""), "time: invalid duration \"\"");
         assert_eq!(refusal("abc"), "time: invalid duration \"abc\"");
         assert_eq!(refusal("3"), "time: missing unit in duration \"3\"");
+        assert_eq!(refusal("99999999999999999999"), "time: invalid duration \"99999999999999999999\"");
         assert_eq!(refusal("1x"), "time: unknown unit \"x\" in duration \"1x\"");
         assert_eq!(refusal("."), "time: invalid duration \".\"");
         assert_eq!(refusal("3000000h"), "time: invalid duration \"3000000h\"");

@@ -48,7 +48,9 @@ fn push_escaped(out: &mut String, symbol: char) {
 
 /// What Go escapes: controls, separators other than the space, and the byte-order and replacement oddities.
 fn is_unprintable(symbol: char) -> bool {
-    symbol.is_control() || (symbol.is_whitespace() && symbol != ' ') || matches!(symbol, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{feff}')
+    symbol.is_control()
+        || (symbol.is_whitespace() && symbol != ' ')
+        || matches!(symbol, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{feff}')
 }
 
 #[cfg(test)]

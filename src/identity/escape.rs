@@ -63,7 +63,9 @@ pub(super) fn unescape(text: &str, place: Place) -> Result<Vec<u8>, String> {
             rest = &rest[3..];
             continue;
         }
-        if matches!(place, Place::Host | Place::Zone) && u8::try_from(symbol).is_ok_and(|byte| byte < 0x80 && must_escape(byte, place)) {
+        if matches!(place, Place::Host | Place::Zone)
+            && u8::try_from(symbol).is_ok_and(|byte| byte < 0x80 && must_escape(byte, place))
+        {
             return Err(format!("invalid character {} in host name", quote(symbol.encode_utf8(&mut [0; 4]))));
         }
         let (taken, after) = rest.split_at(symbol.len_utf8());
@@ -75,7 +77,8 @@ pub(super) fn unescape(text: &str, place: Place) -> Result<Vec<u8>, String> {
 
 /// The byte of the escape that `text` begins with.
 fn read_escape(text: &str, place: Place) -> Result<u8, String> {
-    let shown_end = text.char_indices().map(|(at, symbol)| at + symbol.len_utf8()).take_while(|end| *end <= 3).last().unwrap_or(0);
+    let shown_end =
+        text.char_indices().map(|(at, symbol)| at + symbol.len_utf8()).take_while(|end| *end <= 3).last().unwrap_or(0);
     let refuse = || format!("invalid URL escape {}", quote(&text[..shown_end]));
     let [b'%', high, low, ..] = text.as_bytes() else { return Err(refuse()) };
     let value = hex_value(*high).zip(hex_value(*low)).map(|(high, low)| high << 4 | low).ok_or_else(refuse)?;

@@ -130,7 +130,11 @@ fn split_scheme(text: &str) -> Result<(&str, &str), String> {
     for (at, byte) in text.bytes().enumerate() {
         let fits = byte.is_ascii_alphabetic() || at > 0 && (byte.is_ascii_digit() || b"+-.".contains(&byte));
         if byte == b':' {
-            return if at == 0 { Err("missing protocol scheme".to_owned()) } else { Ok((&text[..at], &text[at + 1..])) };
+            return if at == 0 {
+                Err("missing protocol scheme".to_owned())
+            } else {
+                Ok((&text[..at], &text[at + 1..]))
+            };
         }
         if !fits {
             break;
@@ -166,7 +170,9 @@ fn parse_bracketed(host: &str) -> Result<Vec<u8>, String> {
     match parsed {
         Some(IpAddr::V6(_)) => Ok([b"[", bytes.as_slice(), b"]", port.as_bytes()].concat()),
         Some(IpAddr::V4(_)) => Err("invalid IP-literal".to_owned()),
-        None => Err(format!("invalid host: ParseAddr({}): unable to parse IP", quote(&String::from_utf8_lossy(&bytes)))),
+        None => {
+            Err(format!("invalid host: ParseAddr({}): unable to parse IP", quote(&String::from_utf8_lossy(&bytes))))
+        }
     }
 }
 

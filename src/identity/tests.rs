@@ -100,7 +100,9 @@ fn bad_urls_are_refused_in_etcd_s_words() {
 #[test]
 fn no_text_makes_the_parser_panic() {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let alphabet = ["http", "unix", ":", "/", "//", "[", "]", "%", "25", "4", "é", "@", "#", "?", "a", ".", "\u{1}", " ", "-", "\\"];
+    let alphabet = [
+        "http", "unix", ":", "/", "//", "[", "]", "%", "25", "4", "é", "@", "#", "?", "a", ".", "\u{1}", " ", "-", "\\",
+    ];
     for _ in 0..20_000 {
         let mut text = String::new();
         for _ in 0..12 {
@@ -120,7 +122,10 @@ fn no_text_makes_the_parser_panic() {
 #[test]
 fn a_url_tells_what_to_bind() {
     let tcp = Url::parse("https://[::1]:2379").unwrap();
-    assert_eq!((tcp.scheme(), tcp.host_and_port(), tcp.address()), (Scheme::Https, Some(("::1", "2379")), "[::1]:2379".to_owned()));
+    assert_eq!(
+        (tcp.scheme(), tcp.host_and_port(), tcp.address()),
+        (Scheme::Https, Some(("::1", "2379")), "[::1]:2379".to_owned())
+    );
     assert!(tcp.scheme().is_secure());
     let socket = Url::parse("unix:///run/a%20b").unwrap();
     assert_eq!((socket.host_and_port(), socket.address()), (None, "/run/a b".to_owned()));

@@ -32,7 +32,13 @@ mod tests {
     fn a_line_has_zap_s_columns() {
         let stamp = Stamp { micros: 0, file: "src/a/b.rs", line: 7 };
         let mut out = String::new();
-        push_console(&mut out, stamp, Level::Info, "two\nlines", &[("a", Value::from(1u64)), ("b", Value::from("x\ny"))]);
+        push_console(
+            &mut out,
+            stamp,
+            Level::Info,
+            "two\nlines",
+            &[("a", Value::from(1u64)), ("b", Value::from("x\ny"))],
+        );
         push_console(&mut out, stamp, Level::Error, "none", &[]);
         assert_eq!(
             out,

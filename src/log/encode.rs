@@ -23,7 +23,8 @@ pub(super) fn push_json(out: &mut String, stamp: Stamp<'_>, level: Level, messag
     out.push_str(level.name());
     out.push_str("\",\"ts\":\"");
     push_timestamp(out, stamp.micros);
-    write!(out, "\",\"caller\":\"{}:{}\",\"msg\":", short_path(stamp.file), stamp.line).expect("a String takes every write");
+    write!(out, "\",\"caller\":\"{}:{}\",\"msg\":", short_path(stamp.file), stamp.line)
+        .expect("a String takes every write");
     push_text(out, message);
     for (name, value) in fields {
         out.push_str(",\"");
@@ -78,7 +79,9 @@ fn push_text(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            _ if symbol.is_control() => write!(out, "\\u{:04x}", u32::from(symbol)).expect("a String takes every write"),
+            _ if symbol.is_control() => {
+                write!(out, "\\u{:04x}", u32::from(symbol)).expect("a String takes every write")
+            }
             _ => out.push(symbol),
         }
     }

@@ -9,7 +9,7 @@
 
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -140,7 +140,12 @@ impl Logger {
         let caller = Location::caller();
         let dropped = self.dropped.get();
         if dropped > 0 {
-            let told = self.line(Level::Warn, caller, "log records were dropped; the log is written too slowly", &[("count", dropped.into())]);
+            let told = self.line(
+                Level::Warn,
+                caller,
+                "log records were dropped; the log is written too slowly",
+                &[("count", dropped.into())],
+            );
             if self.queue.try_send(Message::Line(Level::Warn, told)).is_ok() {
                 self.dropped.set(0);
             }
@@ -162,7 +167,10 @@ impl Logger {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the log is where the wall clock belongs: it stamps lines and decides nothing")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the log is where the wall clock belongs: it stamps lines and decides nothing"
+)]
 fn micros_since_epoch() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
@@ -181,10 +189,7 @@ fn write_lines(queue: &Receiver<Message>, mut sinks: Vec<Sink>) {
                     let _ = done.send(());
                 }
             }
-            next = match queue.try_recv() {
-                Ok(message) => Some(message),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = queue.try_recv().ok();
         }
         batch.write(&mut sinks);
     }
@@ -276,7 +281,10 @@ mod tests {
         let taken = lines.try_iter().count();
         assert_eq!(taken, 2);
         logger.info("y", &[]);
-        let texts: Vec<String> = lines.try_iter().map(|message| if let Message::Line(_, line) = message { line } else { String::new() }).collect();
+        let texts: Vec<String> = lines
+            .try_iter()
+            .map(|message| if let Message::Line(_, line) = message { line } else { String::new() })
+            .collect();
         assert_eq!(texts.len(), 2);
         assert!(texts[0].contains("\"count\":3") && texts[1].contains("\"msg\":\"y\""), "{texts:?}");
         assert_eq!(logger.dropped.get(), 0);

@@ -40,10 +40,10 @@ impl OpenError {
 
 impl std::fmt::Display for OpenError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let reason = match self.cause.kind() {
-            io::ErrorKind::NotFound => "no such file or directory".to_owned(),
-            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            io::ErrorKind::IsADirectory => "is a directory".to_owned(),
+        let reason = match self.cause.raw_os_error() {
+            Some(libc::ENOENT) => "no such file or directory".to_owned(),
+            Some(libc::EACCES) => "permission denied".to_owned(),
+            Some(libc::EISDIR) => "is a directory".to_owned(),
             _ => self.cause.to_string(),
         };
         write!(formatter, "open sink {}: open {}: {reason}", crate::gotext::quote(&self.target), self.target)

@@ -8,7 +8,8 @@ pub(super) fn push_timestamp(out: &mut String, micros: u64) {
     let (days, second_of_day) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil_date(days);
     let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
-    write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z").expect("a String takes every write");
+    write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z")
+        .expect("a String takes every write");
 }
 
 /// The Gregorian date that lies `days` after 1970-01-01.
@@ -51,7 +52,9 @@ mod tests {
         for day in 1..200_000 {
             let date = civil_date(day);
             let next_day = date.0 == before.0 && date.1 == before.1 && date.2 == before.2 + 1;
-            let next_month = date.2 == 1 && before.2 >= 28 && (date.1 == before.1 + 1 || date.1 == 1 && before.1 == 12 && date.0 == before.0 + 1);
+            let next_month = date.2 == 1
+                && before.2 >= 28
+                && (date.1 == before.1 + 1 || date.1 == 1 && before.1 == 12 && date.0 == before.0 + 1);
             assert!(next_day || next_month, "{before:?} then {date:?}");
             before = date;
         }

@@ -29,8 +29,15 @@ pub(in super::super) const IGNORED: &[&str] = &[
 
 /// Every flag.
 pub(in super::super) fn all() -> impl Iterator<Item = &'static Flag> {
-    let parts =
-        [member::FLAGS, clustering::FLAGS, security::FLAGS, monitoring::FLAGS, features::FLAGS, features::UNSAFE, features::OWN];
+    let parts = [
+        member::FLAGS,
+        clustering::FLAGS,
+        security::FLAGS,
+        monitoring::FLAGS,
+        features::FLAGS,
+        features::UNSAFE,
+        features::OWN,
+    ];
     parts.into_iter().flatten()
 }
 

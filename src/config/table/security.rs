@@ -34,8 +34,10 @@ pub(super) const FLAGS: &[Flag] = &[
     tls("peer-skip-client-san-verification", Kind::Bool, "false", "Do not check the names in peers' certificates."),
     tls("cipher-suites", Kind::List, "", "Cipher suites up to TLS 1.2, by Go's names."),
     flag("tls-min-version", Kind::Text, "TLS1.2", "Oldest version of TLS: TLS1.2 or TLS1.3.").not_yet("TLS"),
-    flag("tls-max-version", Kind::Text, "", "Newest version of TLS: TLS1.2, TLS1.3 or empty for the newest there is.").not_yet("TLS"),
-    flag("self-signed-cert-validity", Kind::Uint, "1", "Years that self-made certificates are valid for.").not_yet("TLS"),
+    flag("tls-max-version", Kind::Text, "", "Newest version of TLS: TLS1.2, TLS1.3 or empty for the newest there is.")
+        .not_yet("TLS"),
+    flag("self-signed-cert-validity", Kind::Uint, "1", "Years that self-made certificates are valid for.")
+        .not_yet("TLS"),
     flag("cors", Kind::Origins, "*", "Origins that browsers may call from.").not_yet("the JSON gateway"),
     flag("host-whitelist", Kind::UniqueList, "*", "Host names that HTTP requests over plain TCP may be for.")
         .refused("the check of host names"),
