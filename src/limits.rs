@@ -272,6 +272,12 @@ pub const RESOLVE_RETRY_INTERVAL: std::time::Duration = std::time::Duration::fro
 /// running out of it would need a remap under readers.
 pub const TREE_RESERVED_PAGES: u64 = (1 << 40) / 4096;
 
+/// Pages of a new tree file: 16 MiB, so that a small store never grows.
+pub const TREE_PAGES_AT_START: u64 = 4096;
+
+/// Pages that a checkpoint writes with one system call: 1 MiB, the size at which disks reach their full rate.
+pub const CHECKPOINT_WRITE_PAGES: usize = 256;
+
 /// One write of a segment's zero-filling. Small enough that a write of the WAL that comes meanwhile waits for little.
 pub const ZERO_FILL_BYTES: usize = 1 << 20;
 

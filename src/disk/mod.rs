@@ -2,7 +2,9 @@
 //! core, and what a failure means is settled by the replica.
 
 pub mod bus_error;
+pub mod checkpoint;
 pub mod error;
 pub mod log;
 pub mod map;
+pub mod open;
 pub mod read;

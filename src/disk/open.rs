@@ -89,7 +89,7 @@ impl fmt::Display for OpenError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disk(error) => write!(formatter, "{error}"),
-            Self::Log { directory, error } => write!(formatter, "{}: {error}", directory.join(error.file.to_string()).display()),
+            Self::Log { directory, error } => write!(formatter, "in {}: {error}", directory.display()),
             Self::Tree { file, error } => write!(formatter, "{}: {}{error}; {CURE}", file.display(), offset_of(error)),
             Self::LogMissing { directory, tree } => write!(
                 formatter,
@@ -245,8 +245,8 @@ impl Files {
     }
 
     fn segments(&self) -> Vec<(&str, &[u8])> {
-        let bytes = |file: &'_ Option<MappedFile>| file.as_ref().map_or(&[][..], MappedFile::bytes);
-        self.0.iter().map(|(name, file)| (name.as_str(), bytes(file))).collect()
+        let files = self.0.iter();
+        files.map(|(name, file)| (name.as_str(), file.as_ref().map_or(&[][..], MappedFile::bytes))).collect()
     }
 
     fn mark(&self) -> &[u8] {
