@@ -376,3 +376,13 @@ const _: () = assert!(SEND_BUFFER_BYTES_MAX <= WRITE_GATHER_BYTES, "what one str
 // ---- service ----
 
 // ---- shard ----
+
+/// Messages on the way between two shards. Each is a batch of whatever gathered, so a few suffice; a full channel makes the
+/// next batch larger.
+pub const MESH_MESSAGES_MAX: usize = 16;
+
+/// Threads for what would block an executor: one for a checkpoint, one for a segment that is zero-filled meanwhile.
+pub const BLOCKING_THREADS: usize = 2;
+
+/// How long a stop waits for open calls. Below the 5 s after which supervisors of etcd commonly lose patience.
+pub const DRAIN_PATIENCE: Duration = Duration::from_secs(3);
