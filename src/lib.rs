@@ -5,6 +5,7 @@
 pub mod codec;
 pub mod limits;
 pub mod proto;
+pub mod tree;
 pub mod types;
 
 pub mod net;
