@@ -21,6 +21,10 @@ pub const TXN_OPS_MAX_DEFAULT: usize = 128;
 
 // ---- command ----
 
+/// Commands in one batch, which is one raft entry: bounds the answers that one entry can release, and what a spoiled
+/// count can make a parser walk. Part of batch version 1.
+pub const BATCH_COMMANDS_MAX: u32 = 16_384;
+
 // ---- tree ----
 
 /// Root slots in a meta page: more than there are trees, so that a new tree needs no new format.
@@ -79,6 +83,19 @@ const _: () = assert!(
 // ---- wal ----
 
 // ---- mvcc ----
+
+/// Cells that a walk at an older revision passes over one by one before it searches: most keys have few versions, and a
+/// neighbour is a hundred times cheaper than a search.
+pub const MVCC_WALK_STEPS_BEFORE_SEEK: usize = 8;
+
+/// A count at an older revision undoes up to this many changes however few the keys are.
+pub const MVCC_COUNT_CHANGES_MIN: u64 = 64;
+
+/// First bytes of a value that a sort by value holds; longer equal beginnings are compared in the pages.
+pub const MVCC_SORT_PREFIX_BYTES: usize = 32;
+
+/// Keys that a deletion takes out of the pages at a time: bounds what a deletion of a million keys holds.
+pub const MVCC_DELETE_KEYS_PER_CHUNK: usize = 1024;
 
 // ---- apply ----
 

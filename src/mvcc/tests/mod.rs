@@ -1,0 +1,8 @@
+//! The store against the naive model, under seeded random commands; and the cases worth naming.
+
+mod cases;
+mod fixture;
+mod history;
+pub(crate) mod model;
+pub(crate) mod random;
+pub(crate) mod support;
