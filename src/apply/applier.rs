@@ -106,9 +106,7 @@ impl Applier {
             applied = entry.index;
         }
         let stamp = stamp(began, last, writer.position());
-        let store = |what: mvcc::Error| Error::Store { index: last.index, what };
-        let txn = txn.commit(stamp).map_err(|error| store(error.into()))?;
-        Ok(Applied { index: applied, txn: Some(txn) })
+        Ok(Applied { index: applied, txn: Some(txn.commit(stamp)) })
     }
 
     fn apply_entry(

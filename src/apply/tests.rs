@@ -140,7 +140,8 @@ fn answers_are_for_this_run_of_this_member_in_log_order() {
     let (applied, answers) = apply(&mut tree, &entries);
     let applied = applied.unwrap();
     assert_eq!((applied.index(), applied.txn()), (RaftIndex(4), Some(pin(&tree).view().txn())));
-    let found: Vec<_> = answers.iter().map(|(sequence, answer)| (*sequence, answer.as_ref().unwrap().revision.0)).collect();
+    let found: Vec<_> =
+        answers.iter().map(|(sequence, answer)| (*sequence, answer.as_ref().unwrap().revision.0)).collect();
     assert_eq!(found, [(10, 2), (11, 3), (12, 5)]);
     assert_eq!(stamp(&tree).revision, Revision(5));
 }

@@ -225,7 +225,8 @@ pub(super) fn newest<'a>(view: &View<'a>, key: &[u8], buffer: &mut KeyBuffer) ->
 /// Writes one row of Revisions.
 pub(super) fn insert_change(txn: &mut tree::Txn<'_>, at: At, key: &[u8], tombstone: bool) -> Result<(), Error> {
     let flags = if tombstone { TOMBSTONE } else { 0 };
-    Ok(txn.insert(TreeId::Revisions, &at.revision_key(), &[flags], key, true)?)
+    let new = txn.insert(TreeId::Revisions, &at.revision_key(), &[flags], key, true)?;
+    if new { Ok(()) } else { Err(Error::Damaged("a revision was there before it was made")) }
 }
 
 /// Live keys now, over the whole key space.

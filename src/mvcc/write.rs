@@ -217,12 +217,17 @@ impl<'t, 's> Writer<'t, 's> {
         let at = At { main: self.next_main(), sub: self.changes };
         if let Some(previous) = previous {
             assert!(previous.at < at, "history goes forward: {at:?} after {:?}", previous.at);
-            self.txn.set_weighted(TreeId::Versions, self.buffer.version(key, previous.at), false)?;
+            let found = self.txn.set_weighted(TreeId::Versions, self.buffer.version(key, previous.at), false)?;
+            assert!(found, "the version that was just read is there");
         }
         assert!(previous.is_some() || !head.tombstone, "only what lives can be deleted");
         self.head.clear();
         head.put(&mut self.head);
-        self.txn.insert(TreeId::Versions, self.buffer.version(key, at), &self.head, value, !head.tombstone)?;
+        let place = self.buffer.version(key, at);
+        let new = self.txn.insert(TreeId::Versions, place, &self.head, value, !head.tombstone)?;
+        if !new {
+            return Err(Error::Damaged("a version was there before it was made"));
+        }
         insert_change(self.txn, at, key, head.tombstone)?;
         self.changes = self.changes.checked_add(1).expect("a request holds fewer than 2^32 writes");
         Ok(())

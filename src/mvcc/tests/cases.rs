@@ -50,7 +50,8 @@ fn compact(revision: i64) -> Command {
 fn filled(count: u32) -> Tree {
     let mut tree = new_tree();
     for start in (0..count).step_by(100) {
-        let ops = (start..count.min(start + 100)).map(|number| Request::RequestPut(put(&format!("n/{number:06}"), "v")));
+        let ops =
+            (start..count.min(start + 100)).map(|number| Request::RequestPut(put(&format!("n/{number:06}"), "v")));
         done(&mut tree, txn(ops.collect()));
     }
     tree
@@ -248,7 +249,10 @@ fn a_count_and_a_page_cost_what_they_show() {
     let pinned = pin(&tree);
     let view = pinned.view();
     let whole = |request: &RangeRequest, cells| {
-        Scan::new(&view, request).unwrap().encode_whole(&view, &mut Vec::new(), 1 << 20, &mut Work::cells(cells)).unwrap()
+        Scan::new(&view, request)
+            .unwrap()
+            .encode_whole(&view, &mut Vec::new(), 1 << 20, &mut Work::cells(cells))
+            .unwrap()
     };
     let count = whole(&RangeRequest { count_only: true, ..ranged("n/", "n0") }, 1).expect("a count is one step");
     assert_eq!((count.count, count.more), (5000, false));
@@ -331,7 +335,7 @@ fn damaged_rows_are_errors_by_name() {
         let mut tree = new_tree();
         let mut txn = tree.begin();
         txn.insert(TreeId::Versions, &key, head, b"", weighted).unwrap();
-        _ = txn.commit(Stamp { revision: Revision(5), compacted: Revision(-1), ..Stamp::default() });
+        txn.commit(Stamp { revision: Revision(5), compacted: Revision(-1), ..Stamp::default() });
         for request in [ranged("a", ""), ranged("a", "b"), RangeRequest { revision: 4, ..ranged("a", "b") }] {
             let error = range(&pin(&tree).view(), &request).unwrap_err();
             assert!(matches!(error, Error::Damaged(_)) && error.is_fatal(), "case {number}: {error}");

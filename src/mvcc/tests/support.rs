@@ -7,12 +7,16 @@ use super::model::ModelRow;
 use crate::command::{Command, KeyValue, Outcome, RangeRequest, RangeResponse, Response, ResponseHeader};
 use crate::mvcc::row::{Change, Version};
 use crate::mvcc::{Error, HashKv, KvHash, Position, Progress, Scan, Want, Work, Writer};
-use crate::tree::{Pinned, Stamp, Tree, TreeId, View};
+use crate::tree::{Arena, Config, Pinned, Stamp, Tree, TreeId, View};
 use crate::types::{Revision, ShardId};
+
+/// Pages of a test's store: memory is touched as it is used.
+const PAGES: u64 = 32_768;
 
 /// A new store.
 pub(crate) fn new_tree() -> Tree {
-    Tree::anonymous()
+    let config = Config { grow_pages: 64, free_pages_kept: 64 };
+    Tree::create(Arena::anonymous(PAGES), config, PAGES).unwrap()
 }
 
 /// A pin of the newest root.
@@ -33,7 +37,7 @@ pub(crate) fn run(tree: &mut Tree, command: &Command, want: Want) -> Result<Outc
         Command::Noop => Response::Noop,
     };
     let position = writer.position();
-    txn.commit(Stamp { revision: position.current, compacted: position.compacted, ..stamp }).unwrap();
+    txn.commit(Stamp { revision: position.current, compacted: position.compacted, ..stamp });
     Ok(Outcome { revision: position.current, response })
 }
 
