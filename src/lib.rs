@@ -2,14 +2,18 @@
 //!
 //! The modules stand in layer order; `tools/layers.txt` says which may use which, and `tests/tidy.rs` keeps it so.
 
-pub mod apply;
 pub mod codec;
-pub mod command;
 pub mod limits;
-pub mod mvcc;
 pub mod proto;
-pub mod tree;
 pub mod types;
+
+pub mod command;
+pub mod tree;
+
+pub mod mvcc;
+
+pub mod apply;
 
 pub mod net;
 pub mod rpc;
+pub mod service;
