@@ -375,6 +375,21 @@ const _: () = assert!(SEND_BUFFER_BYTES_MAX <= WRITE_GATHER_BYTES, "what one str
 
 // ---- service ----
 
+/// The first guess at a range's answer: most are a key or a few.
+pub const RANGE_SMALL_BYTES: usize = 512;
+
+/// A range's answer up to this size is encoded in one buffer and one pass; a larger one in chunks and two.
+pub const RANGE_WHOLE_BYTES_MAX: usize = 128 * 1024;
+
+/// A chunk of a large answer: what one slow reader holds beside its window.
+pub const RANGE_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Cells that a read looks at before other calls have their turn: some hundred microseconds.
+pub const RANGE_CELLS_PER_STEP: usize = 4096;
+
+/// The same for HashKV, which is in nobody's way.
+pub const HASH_CELLS_PER_STEP: usize = 1024;
+
 // ---- shard ----
 
 /// Messages on the way between two shards. Each is a batch of whatever gathered, so a few suffice; a full channel makes the

@@ -155,6 +155,11 @@ impl Reply {
         self.guard(poll_fn(|context| requests.poll_next(context))).await?
     }
 
+    /// Lets others have their turn if it is time for that, and finds out whether anybody still waits.
+    pub async fn turn(&mut self) -> Result<(), Status> {
+        self.guard(glommio::executor().yield_if_needed()).await
+    }
+
     /// Ready when nobody waits for the answer any more, with the reason.
     fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<Status> {
         let reset = match &mut self.sending {

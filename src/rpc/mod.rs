@@ -11,6 +11,8 @@ mod pings;
 mod shutdown;
 mod status;
 #[cfg(test)]
+mod test_client;
+#[cfg(test)]
 mod tests;
 mod timeout;
 mod wire;
@@ -21,3 +23,5 @@ pub use exchange::{Call, Reply, Requests, framed};
 pub use head::Head;
 pub use shutdown::Shutdown;
 pub use status::{Code, Status};
+#[cfg(test)]
+pub(crate) use test_client::TestClient;
