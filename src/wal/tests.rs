@@ -3,6 +3,7 @@
 mod append;
 mod crash;
 mod disk;
+mod format;
 mod fuzz;
 mod refuse;
 mod rot;
