@@ -131,7 +131,7 @@ fn step(txn: &mut Txn<'_>, state: Compaction, rows_max: usize) -> Result<Compact
     for row in &rows {
         assert!(row.at >= cursor && row.at.main <= state.scheduled, "rows are met in order");
         settle(txn, row, state.scheduled, &mut buffer)?;
-        cursor = At { main: row.at.main, sub: row.at.sub.checked_add(1).ok_or(Error::Damaged("sub revision"))? };
+        cursor = row.at.next()?;
     }
     if rows.len() == rows_max {
         return Ok(Compaction { cursor, ..state });

@@ -103,9 +103,8 @@ impl HashKv {
             if self.counts(view, &change, any_live)? {
                 self.add(view, &change)?;
             }
-            let sub = change.at.sub.checked_add(1).ok_or(Error::Damaged("sub revision"))?;
             assert!(change.at >= self.next, "rows come in order");
-            self.next = At { main: change.at.main, sub };
+            self.next = change.at.next()?;
             cursor.next()?;
         }
         Ok(Some(KvHash { hash: self.hash, compact_revision: self.compacted, hash_revision: self.revision }))
