@@ -65,16 +65,16 @@ fn all() -> RangeRequest {
 fn answer(pinned: &Pinned, request: &RangeRequest, out: &mut Vec<u8>) -> u64 {
     out.clear();
     let view = pinned.view();
-    let step = || Work::new(STEP.0, STEP.1);
+    let (bytes, step) = (STEP.1, || Work::cells(STEP.0));
     let mut scan = Scan::new(&view, request).expect("a valid request");
-    if let Some(tail) = scan.encode_whole(&view, out, &mut step()).expect("readable") {
+    if let Some(tail) = scan.encode_whole(&view, out, bytes, &mut step()).expect("readable") {
         tail.put(out);
         return u64::try_from(out.len()).expect("fits");
     }
     while scan.prepare(&view, &mut step()).expect("readable") == Progress::More {}
     loop {
         out.clear();
-        if scan.next_chunk(&view, out, &mut step()).expect("readable") == Progress::Done {
+        if scan.next_chunk(&view, out, bytes, &mut step()).expect("readable") == Progress::Done {
             return scan.encoded_length();
         }
     }

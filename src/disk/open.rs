@@ -128,9 +128,7 @@ pub fn open(
     let has_log = names.iter().any(|name| matches!(FileName::parse(name), Some(FileName::Segment(_) | FileName::Mark)));
     let has_tree = paths.tree.metadata().is_ok_and(|metadata| metadata.len() > 0);
     match (has_log, has_tree) {
-        (false, true) => {
-            Err(OpenError::LogMissing { directory: paths.wal.clone(), tree: paths.tree.clone() })
-        }
+        (false, true) => Err(OpenError::LogMissing { directory: paths.wal.clone(), tree: paths.tree.clone() }),
         (false, false) => make(paths, identity, boot, config),
         (true, _) => recover(paths, &names, identity, boot, config, entries_kept),
     }

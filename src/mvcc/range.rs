@@ -22,13 +22,13 @@ pub(super) fn range_at(view: &View<'_>, position: Position, request: &RangeReque
     let mut scan = Scan::at(view, position, request)?;
     let mut work = Work::unbounded();
     let mut encoded = Vec::new();
-    let whole = scan.encode_whole(view, &mut encoded, &mut work)?;
+    let whole = scan.encode_whole(view, &mut encoded, usize::MAX, &mut work)?;
     let tail = match whole {
         Some(tail) => tail,
         None => {
             while scan.prepare(view, &mut work)? == Progress::More {}
             encoded.reserve(usize::try_from(scan.encoded_length()).unwrap_or(0));
-            while scan.next_chunk(view, &mut encoded, &mut work)? == Progress::More {}
+            while scan.next_chunk(view, &mut encoded, usize::MAX, &mut work)? == Progress::More {}
             scan.tail()
         }
     };

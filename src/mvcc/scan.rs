@@ -87,10 +87,17 @@ impl Scan {
         self.plan.header
     }
 
-    /// Appends the whole answer, without its tail, if the work given is enough for that; `None` and an unchanged `out`
-    /// otherwise. Only before `prepare`.
-    pub fn encode_whole(&mut self, view: &View<'_>, out: &mut Vec<u8>, work: &mut Work) -> Result<Option<Tail>, Error> {
+    /// Appends the whole answer, without its tail, if that takes less than `bytes_max` bytes and the work given; `None`
+    /// and an unchanged `out` otherwise. Only before `prepare`.
+    pub fn encode_whole(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Vec<u8>,
+        bytes_max: usize,
+        work: &mut Work,
+    ) -> Result<Option<Tail>, Error> {
         self.assert_root(view);
+        work.allow_bytes(bytes_max);
         assert!(matches!(self.phase, Phase::Counting), "a whole answer is tried first");
         let start = out.len();
         let Some(tail) = self.try_whole(view, out, work)? else {
@@ -144,6 +151,7 @@ impl Scan {
     /// The first pass; call until `Done`.
     pub fn prepare(&mut self, view: &View<'_>, work: &mut Work) -> Result<Progress, Error> {
         self.assert_root(view);
+        work.allow_bytes(usize::MAX);
         loop {
             self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
                 Phase::Counting => self.count(view, work)?,
@@ -260,9 +268,16 @@ impl Scan {
         Ok(Phase::EncodingSorted(sorter, 0))
     }
 
-    /// The second pass: appends pairs until the work is spent. Call until `Done`.
-    pub fn next_chunk(&mut self, view: &View<'_>, out: &mut Vec<u8>, work: &mut Work) -> Result<Progress, Error> {
+    /// The second pass: appends pairs until `bytes_max` is reached or the work is spent. Call until `Done`.
+    pub fn next_chunk(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Vec<u8>,
+        bytes_max: usize,
+        work: &mut Work,
+    ) -> Result<Progress, Error> {
         self.assert_root(view);
+        work.allow_bytes(bytes_max);
         assert!(self.is_prepared(), "encoding follows the first pass");
         let start = out.len();
         self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {

@@ -22,19 +22,19 @@ pub enum Progress {
 }
 
 impl Work {
-    /// A step that looks at up to `cells` cells and appends up to `bytes` bytes and the rest of a pair.
-    pub fn new(cells: usize, bytes: usize) -> Self {
-        Self { cells: cells.max(1), bytes: bytes.max(1) }
-    }
-
-    /// A step that appends nothing, or as much as its cells hold.
+    /// A step that looks at up to `cells` cells.
     pub fn cells(cells: usize) -> Self {
-        Self::new(cells, usize::MAX)
+        Self { cells: cells.max(1), bytes: usize::MAX }
     }
 
     /// No bound: for places that must finish at once, such as reads within a replicated txn.
     pub fn unbounded() -> Self {
-        Self::new(usize::MAX, usize::MAX)
+        Self::cells(usize::MAX)
+    }
+
+    /// Lets the step append up to `bytes` bytes and the rest of a pair.
+    pub(super) fn allow_bytes(&mut self, bytes: usize) {
+        self.bytes = bytes.max(1);
     }
 
     /// Takes `cells` off; false when nothing was left.

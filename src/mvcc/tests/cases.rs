@@ -249,7 +249,10 @@ fn a_count_and_a_page_cost_what_they_show() {
     let pinned = pin(&tree);
     let view = pinned.view();
     let whole = |request: &RangeRequest, cells| {
-        Scan::new(&view, request).unwrap().encode_whole(&view, &mut Vec::new(), &mut Work::new(cells, 1 << 20)).unwrap()
+        Scan::new(&view, request)
+            .unwrap()
+            .encode_whole(&view, &mut Vec::new(), 1 << 20, &mut Work::cells(cells))
+            .unwrap()
     };
     let count = whole(&RangeRequest { count_only: true, ..ranged("n/", "n0") }, 1).expect("a count is one step");
     assert_eq!((count.count, count.more), (5000, false));
@@ -274,7 +277,7 @@ fn a_count_at_an_older_revision_costs_the_changes_since() {
     let request = RangeRequest { count_only: true, revision: then, ..ranged("n/", "n0") };
     let mut scan = Scan::new(&pinned.view(), &request).unwrap();
     let mut work = Work::cells(20);
-    let tail = scan.encode_whole(&pinned.view(), &mut Vec::new(), &mut work).unwrap();
+    let tail = scan.encode_whole(&pinned.view(), &mut Vec::new(), 1, &mut work).unwrap();
     assert_eq!(tail.expect("five rows are looked at").count, 3000);
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn scan(
 ) -> Result<RangeResponse, Error> {
     let mut scan = Scan::new(view, request)?;
     let mut out = b"before".to_vec();
-    if let Some(tail) = scan.encode_whole(view, &mut out, &mut Work::new(cells, bytes))? {
+    if let Some(tail) = scan.encode_whole(view, &mut out, bytes, &mut Work::cells(cells))? {
         tail.put(&mut out);
         return Ok(decode(&scan, &out[6..]));
     }
@@ -60,7 +60,7 @@ pub(crate) fn scan(
     let mut chunks = 0;
     loop {
         let start = out.len();
-        let progress = scan.next_chunk(view, &mut out, &mut Work::new(cells, bytes))?;
+        let progress = scan.next_chunk(view, &mut out, bytes, &mut Work::cells(cells))?;
         chunks += 1;
         let chunk = RangeResponse::decode(&out[start..]).expect("each chunk is whole pairs");
         let last = chunk.kvs.last().map_or(0, |pair| pair.encoded_len() + 11);
