@@ -46,11 +46,6 @@ impl KeyRange {
         Self { from: self.from.slice(..), end }
     }
 
-    /// Every key there can be.
-    pub(super) fn everything() -> Self {
-        Self { from: Bytes::new(), end: End::Unbounded }
-    }
-
     /// Whether `key`, which is not before the range, is in it.
     pub(super) fn reaches(&self, key: &[u8]) -> bool {
         match &self.end {

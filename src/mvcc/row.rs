@@ -37,6 +37,9 @@ pub(super) struct At {
 }
 
 impl At {
+    /// Before everything.
+    pub(super) const FIRST: Self = Self { main: Revision(0), sub: 0 };
+
     /// After everything.
     pub(super) const LAST: Self = Self { main: Revision(i64::MAX), sub: u32::MAX };
 
