@@ -144,6 +144,13 @@ pub const MVCC_COUNT_CHANGES_MIN: u64 = 64;
 /// First bytes of a value that a sort by value holds; longer equal beginnings are compared in the pages.
 pub const MVCC_SORT_PREFIX_BYTES: usize = 32;
 
+/// Checksums of past compactions that HashKV can still answer with: etcd's own number.
+pub const MVCC_HASHES_REMEMBERED: usize = 10;
+
+/// A compaction computes its checksum if no more rows than this are to be read for it. etcd always does, at the cost of
+/// reading all that is stored; a larger store answers HashKV at its compacted revision as etcd does after a restart.
+pub const MVCC_HASHED_ROWS_MAX: u64 = 32_768;
+
 /// Keys that a deletion takes out of the pages at a time: bounds what a deletion of a million keys holds.
 pub const MVCC_DELETE_KEYS_PER_CHUNK: usize = 1024;
 
