@@ -9,6 +9,7 @@ pub mod limits;
 pub mod mvcc;
 pub mod proto;
 pub mod raft;
+pub mod replica;
 pub mod tree;
 pub mod types;
 pub mod wal;
