@@ -256,6 +256,9 @@ pub const REPLICA_APPLY_ENTRIES_MAX: usize = 1024;
 /// A checkpoint comes at the latest so long after the last one: bounds what a restart applies again.
 pub const REPLICA_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The part of the interval that passes at least between two checkpoints that a long log or a lack of space asks for.
+pub const REPLICA_CHECKPOINT_SOON_PART: u32 = 8;
+
 /// Pages that a checkpoint would write, above which it comes at once (64 MiB): bounds the process's own copies of pages.
 pub const REPLICA_CHECKPOINT_DIRTY_PAGES: u64 = 16_384;
 
@@ -277,17 +280,21 @@ pub const REPLICA_SPACE_RETRY: Duration = Duration::from_secs(1);
 /// Free pages below which the tree file grows ahead of use (32 MiB).
 pub const REPLICA_FREE_PAGES_LOW: u64 = 8192;
 
-/// Free pages that are kept for deletions and compactions when the file cannot grow (4 MiB): they make space.
-pub const REPLICA_FREE_PAGES_RESERVED: u64 = 1024;
+/// Pages asked for at once, when applying waits for space and doubles what it asks for (4 GiB).
+pub const REPLICA_GROW_PAGES_MAX: u64 = 1 << 20;
 
-/// Pages that a command may take beside its payload's: a leaf in each of two trees, their splits, and its share of the
-/// branches above.
-pub const REPLICA_PAGES_PER_COMMAND: u64 = 6;
+/// The part of the low mark of free pages (4 MiB of 32) that is kept for deletions and compactions when the file cannot
+/// grow: they make space.
+pub const REPLICA_FREE_PAGES_RESERVED_PART: u64 = 8;
+
+/// Pages that writing a key may take beside its bytes': a copy of its leaf, a share of splits, of the revisions' leaf and of
+/// the branches above. An estimate on the safe side of the average; what it misses makes applying wait for space.
+pub const REPLICA_PAGES_PER_WRITE: u64 = 3;
 
 const _: () =
     assert!(REPLICA_BATCH_BYTES_MAX + REQUEST_BYTES_MAX_DEFAULT + REQUEST_OVERHEAD_BYTES < RAFT_ENTRY_BYTES_MAX);
 const _: () = assert!(REPLICA_GROUPS_IN_FLIGHT_MAX <= WAL_GROUPS_IN_FLIGHT_MAX);
-const _: () = assert!(REPLICA_FREE_PAGES_RESERVED < REPLICA_FREE_PAGES_LOW);
+const _: () = assert!(REPLICA_FREE_PAGES_RESERVED_PART > 1);
 // What gathers behind a slow disk fits into one group of the log, a message on top of the bound included.
 const _: () = assert!(RAFT_UNPERSISTED_BYTES_MAX + 24 * 1024 * 1024 < WAL_GROUP_BYTES_MAX);
 const _: () = assert!(REPLICA_WAL_CHECKPOINT_BYTES * 2 <= WAL_SEGMENT_BYTES * 32);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::limits::{
     REPLICA_CATCH_UP_ENTRIES, REPLICA_CHECKPOINT_DIRTY_PAGES, REPLICA_CHECKPOINT_INTERVAL, REPLICA_ELECTION_TICKS,
-    REPLICA_REQUEST_TIMEOUT_BASE, REPLICA_TICK, REPLICA_WAL_CHECKPOINT_BYTES,
+    REPLICA_FREE_PAGES_LOW, REPLICA_REQUEST_TIMEOUT_BASE, REPLICA_TICK, REPLICA_WAL_CHECKPOINT_BYTES,
 };
 use crate::types::{BootNonce, MemberId};
 
@@ -39,6 +39,8 @@ pub struct Config {
     pub election_ticks: usize,
     /// When the tree is written behind.
     pub checkpoint: CheckpointPolicy,
+    /// Free pages below which the tree file grows ahead of use.
+    pub free_pages_low: u64,
     /// Entries below the checkpoint that stay in the log for followers that lag.
     pub catch_up_entries: u64,
 }
@@ -58,6 +60,7 @@ impl Config {
                 dirty_pages_max: REPLICA_CHECKPOINT_DIRTY_PAGES,
                 wal_bytes_max: REPLICA_WAL_CHECKPOINT_BYTES,
             },
+            free_pages_low: REPLICA_FREE_PAGES_LOW,
             catch_up_entries: REPLICA_CATCH_UP_ENTRIES,
         }
     }

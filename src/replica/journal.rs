@@ -122,7 +122,7 @@ impl Journal {
 
     /// Whether everything that was planned is durable and the mark says so.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.stuck.is_none() && self.log.is_sealed()
+        self.groups.is_empty() && self.log.is_sealed()
     }
 
     /// Entries up to `index` are needed no more.

@@ -2,12 +2,15 @@
 
 mod config;
 mod contacts;
+mod end;
 mod journal;
 mod machine;
 mod proposals;
 mod space;
 mod start;
+mod status;
 mod store;
+mod turn;
 mod values;
 
 pub use config::{CheckpointPolicy, Config};

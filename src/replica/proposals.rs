@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::space::pages;
+use super::space::Footprint;
 use super::values::{Answer, Proposal, Refusal};
 use crate::command::BatchBuilder;
 use crate::limits::{REPLICA_BATCH_BYTES_MAX, REPLICA_PROPOSALS_BYTES_MAX, REPLICA_PROPOSALS_MAX};
@@ -38,8 +38,8 @@ struct Queued {
 struct Pending {
     since: Now,
     bytes: usize,
-    /// Pages that applying it may take.
-    pages: u64,
+    /// What applying it may take.
+    footprint: Footprint,
     /// None once it is answered.
     waiter: Option<Waiter>,
 }
@@ -51,6 +51,8 @@ pub(super) struct ReadyBatch {
     pub(super) data: Bytes,
     /// Commands in it.
     pub(super) count: u64,
+    /// The sequence of the last of them.
+    pub(super) last: u64,
 }
 
 /// The proposals that are not answered yet.
@@ -64,15 +66,15 @@ pub(super) struct Proposals {
     pending: VecDeque<Pending>,
     unanswered: usize,
     bytes: usize,
-    /// Pages that the pending ones may take.
-    pages: u64,
+    /// What applying the pending ones may take.
+    footprint: Footprint,
 }
 
 impl Proposals {
     /// None yet, of the run `nonce` of `member`.
     pub(super) fn new(member: MemberId, nonce: BootNonce) -> Self {
         let (queue, pending) = (VecDeque::new(), VecDeque::new());
-        Self { member, nonce, queue, first: 1, pending, unanswered: 0, bytes: 0, pages: 0 }
+        Self { member, nonce, queue, first: 1, pending, unanswered: 0, bytes: 0, footprint: Footprint::default() }
     }
 
     /// Queues a proposal. `Err` gives it back when too many wait.
@@ -102,23 +104,23 @@ impl Proposals {
     }
 
     /// A batch of what is queued, from the front on, as long as `admit` lets the next in and the batch is not full.
-    /// `None` when the first is not let in. `admit` is told the pages that those before it may take.
-    pub(super) fn build(&mut self, mut admit: impl FnMut(&Proposal, u64) -> bool) -> Option<ReadyBatch> {
+    /// `None` when the first is not let in. `admit` is told what those before it may take.
+    pub(super) fn build(&mut self, mut admit: impl FnMut(&Proposal, Footprint) -> bool) -> Option<ReadyBatch> {
         let first = self.first + u64::try_from(self.pending.len()).expect("a usize fits");
         let mut builder = BatchBuilder::new(self.member, self.nonce, first);
         while let Some(next) = self.queue.front() {
             let large = builder.len_bytes() + next.proposal.payload.len() > REPLICA_BATCH_BYTES_MAX;
-            if builder.is_full() || (large && !builder.is_empty()) || !admit(&next.proposal, self.pages) {
+            if builder.is_full() || (large && !builder.is_empty()) || !admit(&next.proposal, self.footprint) {
                 break;
             }
             let Some(Queued { waiter, proposal }) = self.queue.pop_front() else { break };
             builder.push(proposal.kind, &proposal.payload);
-            let (bytes, pages) = (proposal.payload.len(), pages(&proposal));
-            self.pages += pages;
-            self.pending.push_back(Pending { since: waiter.since, bytes, pages, waiter: Some(waiter) });
+            let (bytes, footprint) = (proposal.payload.len(), Footprint::of(&proposal));
+            self.footprint = self.footprint.plus(footprint);
+            self.pending.push_back(Pending { since: waiter.since, bytes, footprint, waiter: Some(waiter) });
         }
         let count = u64::from(builder.count());
-        (count > 0).then(|| ReadyBatch { data: builder.finish(), count })
+        (count > 0).then(|| ReadyBatch { data: builder.finish(), count, last: first + count - 1 })
     }
 
     /// Whether somebody waits for this sequence.
@@ -157,9 +159,9 @@ impl Proposals {
         all
     }
 
-    /// Pages that the pending ones may take.
-    pub(super) fn pages_promised(&self) -> u64 {
-        self.pages
+    /// What applying the pending ones may take.
+    pub(super) fn footprint(&self) -> Footprint {
+        self.footprint
     }
 
     /// How many wait for an answer.
@@ -182,7 +184,7 @@ impl Proposals {
         let waiter = pending.waiter.take()?;
         self.unanswered -= 1;
         self.bytes -= pending.bytes;
-        self.pages -= pending.pages;
+        self.footprint = self.footprint.minus(pending.footprint);
         Some(waiter)
     }
 
@@ -203,7 +205,8 @@ impl Proposals {
         assert_eq!(self.unanswered, pending.count() + self.queue.len());
         assert_eq!(self.bytes, bytes + queued);
         let waiting = self.pending.iter().filter(|pending| pending.waiter.is_some());
-        assert_eq!(self.pages, waiting.map(|pending| pending.pages).sum::<u64>());
+        let footprint = waiting.fold(Footprint::default(), |sum, pending| sum.plus(pending.footprint));
+        assert_eq!(self.footprint, footprint);
         assert!(self.pending.front().is_none_or(|pending| pending.waiter.is_some()));
     }
 }

@@ -42,10 +42,14 @@ pub(super) struct Parts {
 
 /// The parts of a member that never ran.
 pub(super) fn create(config: &Config, mut tree: Tree, log: Log) -> Result<Parts, Error> {
-    if tree.stamp().applied_index != RaftIndex(0) {
-        return reopen(config, tree, log, LogState::default());
+    let applied = tree.stamp().applied_index;
+    if applied != RaftIndex(0) {
+        return Err(Error::LogMissing { applied });
     }
     let membership = Membership::of_voters(&config.voters).ok_or(Error::Membership)?;
+    if !membership.contains(config.member) {
+        return Err(Error::Membership);
+    }
     let index = RaftIndex(u64::try_from(membership.voters().len()).expect("a usize fits"));
     let stamp = Stamp { applied_index: index, applied_term: BOOTSTRAP_TERM, spare: [index.0, 0, 0, 0], ..tree.stamp() };
     write_membership(&mut tree, &membership, stamp)?;

@@ -9,17 +9,17 @@
 
 use std::collections::VecDeque;
 
-use super::config::CheckpointPolicy;
+use super::config::{CheckpointPolicy, Config};
 use super::values::{Error, Failure, Pages};
 use crate::apply::{self, Applier, CommittedEntry, Payload};
 use crate::limits::{
-    RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_COMPACT_PAUSE, REPLICA_COMPACT_ROWS_PER_STEP,
-    REPLICA_FREE_PAGES_LOW, REPLICA_SPACE_RETRY,
+    RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_COMPACT_PAUSE,
+    REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
 };
 use crate::mvcc::{self, Compaction, Progress, compact_step};
 use crate::raft::{Change, Driver, Membership, is_empty_entry};
 use crate::tree::{self, CheckpointDone, CheckpointPlan, GrowPlan, Stamp, Tree, TreeId};
-use crate::types::{BootNonce, MemberId, Now, RaftIndex, Revision};
+use crate::types::{Now, RaftIndex, Revision};
 use crate::wal::{Entry, EntryKind};
 
 /// The row of the System tree that holds the members.
@@ -40,11 +40,12 @@ pub(super) struct Store {
     tree: Tree,
     applier: Applier,
     policy: CheckpointPolicy,
+    free_pages_low: u64,
     backlog: VecDeque<Entry>,
     /// The last change of the group that consensus has made; its row may still have to be written.
     changed: RaftIndex,
-    /// Pages ran out; the backlog waits.
-    stalled: bool,
+    /// Pages ran out when so many were free; the backlog waits for more.
+    stalled_at: Option<u64>,
     stalls: u64,
     grow_out: bool,
     /// How many pages to ask for; doubled while they do not suffice.
@@ -53,6 +54,8 @@ pub(super) struct Store {
     grow_retry_at: Option<Now>,
     checkpoint_out: bool,
     checkpoint_at: Now,
+    /// When it may come at the earliest, if it is to cure a lack of space or a long log.
+    checkpoint_soon: Now,
     compact_at: Option<Now>,
     entries_applied: u64,
     applies: u64,
@@ -60,27 +63,23 @@ pub(super) struct Store {
 
 impl Store {
     /// Goes on with `tree`.
-    pub(super) fn new(
-        now: Now,
-        mut tree: Tree,
-        member: MemberId,
-        nonce: BootNonce,
-        policy: CheckpointPolicy,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(now: Now, mut tree: Tree, config: &Config) -> Result<Self, Error> {
         let compacting = Compaction::of(&tree.begin().view())?.is_pending();
         Ok(Self {
             tree,
-            applier: Applier::new(member, nonce),
-            policy,
+            applier: Applier::new(config.member, config.nonce),
+            policy: config.checkpoint,
+            free_pages_low: config.free_pages_low,
             backlog: VecDeque::new(),
             changed: RaftIndex(0),
-            stalled: false,
+            stalled_at: None,
             stalls: 0,
             grow_out: false,
             grow_pages: 1,
             grow_retry_at: None,
             checkpoint_out: false,
-            checkpoint_at: now.after(policy.interval),
+            checkpoint_at: now.after(config.checkpoint.interval),
+            checkpoint_soon: now,
             compact_at: compacting.then_some(now),
             entries_applied: 0,
             applies: 0,
@@ -105,7 +104,7 @@ impl Store {
         out: &mut Vec<apply::Answer>,
     ) -> Result<AppliedStep, Error> {
         let Some(first) = self.backlog.front() else { return Ok(AppliedStep::Nothing) };
-        if self.stalled && self.tree.pages_free() == 0 {
+        if self.is_stalled() {
             return Ok(AppliedStep::Nothing);
         }
         let before = self.stamp();
@@ -169,17 +168,18 @@ impl Store {
             self.entries_applied += 1;
         }
         self.applies += 1;
-        self.stalled = false;
+        self.stalled_at = None;
+        self.grow_pages = 1;
         if after.compacted != before.compacted {
             self.compact_at.get_or_insert(now);
         }
     }
 
     fn stall(&mut self) {
-        self.stalls += u64::from(!self.stalled);
-        self.stalled = true;
         self.tree.release();
-        self.grow_pages = (self.grow_pages * 2).max(REPLICA_FREE_PAGES_LOW);
+        self.stalls += 1;
+        self.stalled_at = Some(self.tree.pages_free());
+        self.grow_pages = (self.grow_pages * 2).clamp(self.free_pages_low, REPLICA_GROW_PAGES_MAX);
     }
 
     fn first_index(&self) -> RaftIndex {
@@ -218,14 +218,18 @@ impl Store {
 
     // ---- space ----
 
-    /// Pages to have granted: ahead of use, or because the backlog waits for them.
-    pub(super) fn poll_grow(&mut self, now: Now, pages_promised: u64) -> Option<GrowPlan> {
-        let low = self.tree.pages_free() < REPLICA_FREE_PAGES_LOW.saturating_add(pages_promised);
+    /// Pages to have granted: ahead of use, since a command wants so many free, or because the backlog waits for them.
+    pub(super) fn poll_grow(&mut self, now: Now, pages_promised: u64, pages_wanted: u64) -> Option<GrowPlan> {
+        if self.stalled_at.is_some() {
+            self.tree.release();
+        }
+        let target = self.free_pages_low.saturating_add(pages_promised).max(pages_wanted);
+        let free = self.tree.pages_free();
         let due = self.grow_retry_at.is_none_or(|retry_at| now >= retry_at);
-        if self.grow_out || !due || !(low || self.stalled) {
+        if self.grow_out || !due || (free >= target && self.stalled_at.is_none()) {
             return None;
         }
-        let Some(plan) = self.tree.plan_grow(self.grow_pages.max(pages_promised)) else {
+        let Some(plan) = self.tree.plan_grow(self.grow_pages.max(target.saturating_sub(free))) else {
             // A checkpoint that shortens the file comes first; without one, the reserved range is used up.
             self.grow_retry_at = (!self.checkpoint_out).then(|| now.after(REPLICA_SPACE_RETRY));
             return None;
@@ -240,8 +244,7 @@ impl Store {
         self.tree.on_grow_done(plan);
         self.grow_out = false;
         self.grow_retry_at = None;
-        self.grow_pages = 1;
-        self.stalled = false;
+        self.stalled_at = None;
     }
 
     /// They are not.
@@ -263,22 +266,15 @@ impl Store {
         self.grow_retry_at.is_some()
     }
 
-    /// Pages that can be written now.
-    pub(super) fn pages_free(&self) -> u64 {
-        self.tree.pages_free()
-    }
-
     // ---- checkpoints ----
 
     /// A checkpoint, when one is due: on time, too much to write, too long a log, a lack of space that it may cure, or
     /// because the caller must have one.
     pub(super) fn poll_checkpoint(&mut self, now: Now, wal_bytes: u64, must: bool) -> Option<CheckpointPlan> {
-        let due = must
-            || now >= self.checkpoint_at
-            || self.tree.dirty_pages() >= self.policy.dirty_pages_max
-            || wal_bytes >= self.policy.wal_bytes_max
-            || self.stalled
-            || self.is_without_space();
+        // A lack of space and a long log may last: they bring checkpoints sooner, not one after the other.
+        let pressed = wal_bytes >= self.policy.wal_bytes_max || self.stalled_at.is_some() || self.is_without_space();
+        let soon = pressed && now >= self.checkpoint_soon;
+        let due = must || soon || now >= self.checkpoint_at || self.tree.dirty_pages() >= self.policy.dirty_pages_max;
         if !due || self.checkpoint_out {
             return None;
         }
@@ -293,6 +289,7 @@ impl Store {
         assert!(self.checkpoint_out, "a checkpoint was in progress");
         self.checkpoint_out = false;
         self.checkpoint_at = now.after(self.policy.interval);
+        self.checkpoint_soon = now.after(self.policy.interval / REPLICA_CHECKPOINT_SOON_PART);
         let done = self.tree.on_checkpoint_done(plan);
         assert!(done.stamp.applied_index <= self.stamp().applied_index, "a checkpoint is not ahead of its tree");
         done
@@ -320,9 +317,9 @@ impl Store {
         !self.backlog.is_empty()
     }
 
-    /// Whether pages ran out.
+    /// Whether pages ran out and none have come since.
     pub(super) fn is_stalled(&self) -> bool {
-        self.stalled
+        self.stalled_at.is_some_and(|free| self.tree.pages_free() <= free)
     }
 
     /// Times that applying waited for pages, entries applied, transactions that applied them.
@@ -369,6 +366,11 @@ fn lacks_pages(error: &Error) -> bool {
     let out = mvcc::Error::Tree(tree::Error::OutOfPages);
     match error {
         Error::Store(what) | Error::Apply(apply::Error::Store { what, .. }) => *what == out,
-        Error::Apply(_) | Error::Raft(_) | Error::StoreLost { .. } | Error::Membership | Error::Write(_) => false,
+        Error::Apply(_)
+        | Error::Raft(_)
+        | Error::StoreLost { .. }
+        | Error::LogMissing { .. }
+        | Error::Membership
+        | Error::Write(_) => false,
     }
 }

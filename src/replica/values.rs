@@ -179,7 +179,12 @@ pub enum Error {
         /// The last entry of the log.
         last: RaftIndex,
     },
-    /// What the store says about the members cannot be read.
+    /// The store has applied entries, but the log is new: it was lost.
+    LogMissing {
+        /// The last entry that the store has applied.
+        applied: RaftIndex,
+    },
+    /// What the store, the log or the configuration says about the members cannot be used.
     Membership,
     /// A write failed.
     Write(String),
@@ -268,7 +273,12 @@ impl std::fmt::Display for Error {
                 "the log holds entries up to {last}, but the store is new: put the store's file back, or start this \
                  member with an empty directory as a new member"
             ),
-            Self::Membership => write!(formatter, "the store does not tell the members of the cluster"),
+            Self::LogMissing { applied } => write!(
+                formatter,
+                "the store has applied entries up to {applied}, but the log is new: put the log's files back; without \
+                 them restore this member from a snapshot, or, in a cluster, remove it and add it again"
+            ),
+            Self::Membership => write!(formatter, "the members of the cluster cannot be told, or this is none of them"),
             Self::Write(what) => write!(formatter, "a write failed and is not tried again: {what}"),
         }
     }

@@ -11,7 +11,7 @@ use crate::wal::{self, FileName, Identity, RecoverInput, Recovered, Step, Write}
 pub(super) const TREE: tree::Config = tree::Config { grow_pages: 256, free_pages_kept: 256 };
 
 /// Pages of a new tree file.
-const TREE_PAGES: u64 = 512;
+const TREE_PAGES: u64 = 1024;
 
 /// The memory range.
 const RESERVED: u64 = 60_000;

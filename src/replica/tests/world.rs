@@ -136,6 +136,7 @@ impl World {
         config.checkpoint.interval = Duration::from_millis(700);
         config.checkpoint.wal_bytes_max = 3 * 1024 * 1024;
         config.catch_up_entries = 1000;
+        config.free_pages_low = 512;
         change(&mut config);
         let tree = member.disk.open_tree();
         let replica = if member.disk.is_new() {
@@ -389,7 +390,7 @@ impl World {
         let mut cursor = view.cursor(TreeId::Versions);
         cursor.seek(&[0; 12]).unwrap();
         while let Some(cell) = cursor.cell().unwrap() {
-            out.push([&cell.key[..], cell.head, cell.body].concat());
+            out.push([cell.key, cell.head, cell.body].concat());
             cursor.next().unwrap();
         }
         out
