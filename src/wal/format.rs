@@ -1,4 +1,4 @@
-//! The bytes of a segment: its header block and the headers of the parts in it. `FORMAT_WAL.md` draws them.
+//! The bytes of a segment: its header block and the headers of the parts in it. `FORMAT.md` draws them.
 //!
 //! Invariants
 //! - What `encode` makes, `parse` gives back; anything else is `None` or `Err`, never a panic.
@@ -25,7 +25,8 @@ pub(super) const PART_HEADER: usize = WAL_SECTOR_BYTES;
 pub(super) const PART_HEADER_BYTES: u64 = 512;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"ringWALs";
-const SEGMENT_FIELDS: usize = 56;
+/// Bytes of a segment's header that its checksum covers.
+pub(super) const SEGMENT_FIELDS: usize = 56;
 /// Numbers above this never come from a writer of ours; refused, so that counting on cannot overflow.
 pub(super) const NUMBER_MAX: u64 = 1 << 62;
 
@@ -56,6 +57,20 @@ pub(super) fn genesis(identity: Identity) -> u64 {
     bytes.extend_from_slice(&identity.cluster.0.to_le_bytes());
     bytes.extend_from_slice(&identity.member.0.to_le_bytes());
     hash64(0x7269_6e67_626f_6c74, &bytes)
+}
+
+/// Puts the checksum into the fields of a segment's header or a mark: at 12, over all of them with zeros there.
+pub(super) fn seal_fields(fields: &mut [u8]) {
+    fields[12..16].fill(0);
+    let checksum = crc32c(0, fields);
+    fields[12..16].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Whether the fields have their checksum.
+pub(super) fn is_sealed(fields: &[u8]) -> bool {
+    assert!(fields.len() > 16, "fields follow the checksum");
+    let checksum = crc32c(crc32c(crc32c(0, &fields[..12]), &[0; 4]), &fields[16..]);
+    fields[12..16] == checksum.to_le_bytes()
 }
 
 /// Why a segment's first block was not accepted.
@@ -93,8 +108,7 @@ impl SegmentHeader {
             out.extend_from_slice(&word.to_le_bytes());
         }
         assert_eq!(out.len(), SEGMENT_FIELDS);
-        let checksum = crc32c(0, &out);
-        out[12..16].copy_from_slice(&checksum.to_le_bytes());
+        seal_fields(&mut out);
         out.resize(BLOCK, 0);
         out
     }
@@ -111,9 +125,8 @@ impl SegmentHeader {
         if version != VERSION {
             return Err(SegmentFlaw::Version(version));
         }
-        let checksum = reader.u32().map_err(flaw)?;
-        let head = crc32c(0, &fields[..12]);
-        if crc32c(crc32c(head, &[0; 4]), &fields[16..]) != checksum {
+        reader.u32().map_err(flaw)?;
+        if !is_sealed(fields) {
             return Err(SegmentFlaw::Checksum);
         }
         let mut word = || reader.u64().map_err(flaw);
@@ -134,6 +147,13 @@ pub(super) struct Place {
 impl Place {
     fn seed(self) -> u32 {
         crc32c(crc32c(0, &self.signature.to_le_bytes()), &self.offset.to_le_bytes())
+    }
+
+    /// Puts the checksum into a part's header.
+    pub(super) fn seal(self, sector: &mut [u8]) {
+        assert_eq!(sector.len(), PART_HEADER, "a header is one sector");
+        let checksum = crc32c(self.seed(), &sector[8..]);
+        sector[4..8].copy_from_slice(&checksum.to_le_bytes());
     }
 
     /// The checksum of a part's records.
@@ -224,8 +244,7 @@ impl PartHeader {
             }
         }
         out.resize(PART_HEADER, 0);
-        let checksum = crc32c(place.seed(), &out[8..]);
-        out[4..8].copy_from_slice(&checksum.to_le_bytes());
+        place.seal(&mut out);
         let chain = hash64(0, &out);
         (out, chain)
     }

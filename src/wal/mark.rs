@@ -7,14 +7,15 @@
 //! - The slot with the higher counter is the truth; the other one is at most one write older.
 
 use super::entry::{EntryId, Identity, Sequence};
-use super::format::{BLOCK, NUMBER_MAX, VERSION};
+use super::format::{BLOCK, NUMBER_MAX, VERSION, is_sealed, seal_fields};
 use super::name::{FileName, SegmentId, Write};
-use crate::codec::{Malformed, Reader, crc32c};
+use crate::codec::{Malformed, Reader};
 use crate::limits::WAL_BLOCK_BYTES;
 use crate::types::{BootNonce, ClusterId, MemberId, RaftIndex, Term};
 
 const MAGIC: [u8; 8] = *b"ringWALm";
-const FIELDS: usize = 136;
+/// Bytes of a mark that its checksum covers.
+pub(super) const FIELDS: usize = 136;
 const SLOTS: u64 = 2;
 
 /// What a slot of the mark says.
@@ -70,8 +71,7 @@ impl Mark {
             out.extend_from_slice(&word.to_le_bytes());
         }
         out.resize(FIELDS, 0);
-        let checksum = crc32c(0, &out);
-        out[12..16].copy_from_slice(&checksum.to_le_bytes());
+        seal_fields(&mut out);
         out.resize(BLOCK, 0);
         Write::new(FileName::Mark, self.counter % SLOTS * WAL_BLOCK_BYTES, out)
     }
@@ -84,11 +84,11 @@ impl Mark {
             return Err(MarkFlaw::Unreadable);
         }
         let version = reader.u32().map_err(flaw)?;
-        let checksum = reader.u32().map_err(flaw)?;
+        reader.u32().map_err(flaw)?;
         if version != VERSION {
             return Err(MarkFlaw::Version(version));
         }
-        if crc32c(crc32c(crc32c(0, &fields[..12]), &[0; 4]), &fields[16..]) != checksum {
+        if !is_sealed(fields) {
             return Err(MarkFlaw::Unreadable);
         }
         let mut word = || reader.u64().map_err(flaw);

@@ -25,3 +25,12 @@ fn what_was_durable_survives_crashes() {
 fn one_seed() {
     run(0);
 }
+
+/// `cargo test wal::tests::crash -- --ignored`: long.
+#[test]
+#[ignore = "long"]
+fn what_was_durable_survives_crashes_for_long() {
+    for seed in 10_000..40_000 {
+        run(seed);
+    }
+}
