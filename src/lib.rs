@@ -2,9 +2,7 @@
 //!
 //! The modules stand in layer order; `tools/layers.txt` says which may use which, and `tests/tidy.rs` keeps it so.
 
-pub mod apply;
-pub mod codec;
-pub mod command;
+// Leaves.
 pub mod limits;
 pub mod mvcc;
 pub mod proto;
@@ -12,4 +10,23 @@ pub mod raft;
 pub mod replica;
 pub mod tree;
 pub mod types;
+pub mod codec;
+pub mod gotext;
+pub mod identity;
+pub mod proto;
+pub mod command;
+
+// Pure core: no I/O, clock, randomness, async or locks.
+pub mod tree;
 pub mod wal;
+pub mod mvcc;
+pub mod apply;
+pub mod raft;
+
+// Shell.
+pub mod log;
+pub mod config;
+pub mod preflight;
+pub mod disk;
+pub mod net;
+pub mod rpc;

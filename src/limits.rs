@@ -144,6 +144,13 @@ pub const MVCC_COUNT_CHANGES_MIN: u64 = 64;
 /// First bytes of a value that a sort by value holds; longer equal beginnings are compared in the pages.
 pub const MVCC_SORT_PREFIX_BYTES: usize = 32;
 
+/// Checksums of past compactions that HashKV can still answer with: etcd's own number.
+pub const MVCC_HASHES_REMEMBERED: usize = 10;
+
+/// A compaction computes its checksum if no more rows than this are to be read for it. etcd always does, at the cost of
+/// reading all that is stored; a larger store answers HashKV at its compacted revision as etcd does after a restart.
+pub const MVCC_HASHED_ROWS_MAX: u64 = 32_768;
+
 /// Keys that a deletion takes out of the pages at a time: bounds what a deletion of a million keys holds.
 pub const MVCC_DELETE_KEYS_PER_CHUNK: usize = 1024;
 
@@ -298,10 +305,155 @@ const _: () = assert!(REPLICA_FREE_PAGES_RESERVED_PART > 1);
 // What gathers behind a slow disk fits into one group of the log, a message on top of the bound included.
 const _: () = assert!(RAFT_UNPERSISTED_BYTES_MAX + 24 * 1024 * 1024 < WAL_GROUP_BYTES_MAX);
 const _: () = assert!(REPLICA_WAL_CHECKPOINT_BYTES * 2 <= WAL_SEGMENT_BYTES * 32);
+// ---- log ----
+
+/// Lines that wait for the log's thread. A disk that stalls for seconds must not stall an executor; what does not fit is
+/// counted and dropped. At 200 bytes a line this holds under a megabyte.
+pub const LOG_QUEUE_LINES_MAX: usize = 4096;
+
+/// Bytes that go to a log destination in one write.
+pub const LOG_BATCH_BYTES_MAX: usize = 64 * 1024;
+
+/// How long the end of the process waits for its last lines.
+pub const LOG_FLUSH_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
+// ---- config ----
+
+/// etcd's default for `--quota-backend-bytes`.
+pub const QUOTA_BYTES_DEFAULT: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Heartbeats that an election timeout must span at least: fewer, and one lost packet starts an election.
+pub const ELECTION_HEARTBEATS_MIN: u64 = 5;
+
+/// etcd's longest election timeout.
+pub const ELECTION_MILLIS_MAX: u64 = 50_000;
+
+/// etcd's default for `--watch-progress-notify-interval`.
+pub const WATCH_PROGRESS_INTERVAL_DEFAULT: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// From this size of `--max-request-bytes` on etcd warns.
+pub const REQUEST_BYTES_RECOMMENDED_MAX: u64 = 10 * 1024 * 1024;
+
+// ---- preflight ----
+
+/// What glommio asks of RLIMIT_MEMLOCK for one executor's rings; below it an executor does not start.
+pub const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
+
+/// Files that are kept for the member itself: WAL, tree, rings, peers. etcd keeps as many from its clients.
+pub const FILES_RESERVED: u64 = 150;
+
+/// How long a host name in the advertised peer URLs may take to become known at a member's first start, as with etcd.
+pub const RESOLVE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Time between two tries to resolve a name.
+pub const RESOLVE_RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
 // ---- disk ----
 
+/// Addresses reserved for the tree file: 1 TiB, ten times the largest database that is promised. Address space is free;
+/// running out of it would need a remap under readers.
+pub const TREE_RESERVED_PAGES: u64 = (1 << 40) / 4096;
+
+/// Pages of a new tree file: 16 MiB, so that a small store never grows.
+pub const TREE_PAGES_AT_START: u64 = 4096;
+
+/// Pages that a checkpoint writes with one system call: 1 MiB, the size at which disks reach their full rate.
+pub const CHECKPOINT_WRITE_PAGES: usize = 256;
+
+/// One write of a segment's zero-filling. Small enough that a write of the WAL that comes meanwhile waits for little.
+pub const ZERO_FILL_BYTES: usize = 1 << 20;
+
+/// The pause after each such write: 64 MiB then take at least a third of a second, well below the time in which the
+/// fastest writer fills the segment before.
+pub const ZERO_FILL_PAUSE_MS: u64 = 4;
+// ---- net ----
+
+/// Polls of one readiness registration before it is renewed: the reactor keeps a waker for each.
+pub const POLLS_PER_REGISTRATION_MAX: u32 = 64;
+
+/// The pause after a client was refused for want of a descriptor: long enough not to spin, short enough to notice the
+/// first connection that ends.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(10);
+
 // ---- rpc ----
+
+/// How long a new connection may take to say by its first bytes which protocol it speaks. Stops half-open connections
+/// from holding descriptors for ever.
+pub const SNIFF_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an HTTP/1.1 request may take to arrive whole, and how long a kept-alive connection may stay idle. etcd
+/// gives five minutes to the header. Stops slow senders.
+pub const HTTP1_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What one HTTP/1.1 connection may buffer: its header must fit. Stops header floods.
+pub const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The body of an HTTP/1.1 request: its endpoints take none, a little is read and forgotten.
+pub const HTTP1_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of one stream's request that may be under way before the server has read them. One request of the usual size
+/// arrives without a window update; more than the request limit is never needed.
+pub const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// The same for a whole connection: bounds what a client can make the server hold unread.
+pub const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Bytes of requests that have arrived in part, for one connection: beyond it, the request that adds to them is refused.
+/// Stops a client that opens many streams and finishes no message.
+pub const PARTIAL_BYTES_PER_CONNECTION_MAX: usize = 256 * 1024 * 1024;
+
+/// Streams open at once on one connection, whatever the flag says: each costs about 2 KiB before its request does
+/// anything. Watches need one each at most.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 16 * 1024;
+
+/// The header list of one request, as HTTP/2 counts it. Tokens and metadata are far smaller. Stops header floods,
+/// continuation frames included.
+pub const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
+
+/// Streams that the client opened and reset before the server looked at them: beyond it the connection is ended. Stops
+/// rapid resets.
+pub const STREAMS_RESET_UNSEEN_MAX: usize = 1000;
+
+/// Streams that the server reset and still remembers, so that late frames for them are no error.
+pub const STREAMS_RESET_REMEMBERED_MAX: usize = 64;
+
+/// Requests taken from one connection before others have their turn.
+pub const CALLS_PER_TURN_MAX: usize = 64;
+
+/// Answer bytes that wait in a stream for the client's window, beyond which the encoder waits too. Bounds what a slow
+/// reader holds.
+pub const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes gathered in one turn before they go to the socket: one system call for many small answers.
+pub const WRITE_GATHER_BYTES: usize = 64 * 1024;
+
+/// One read from a socket.
+pub const READ_BYTES: usize = 16 * 1024;
+
+/// The largest message that is sent, as etcd sets it.
+pub const RESPONSE_BYTES_MAX: usize = 0x7fff_ffff;
+
+/// Pings closer together than this, while calls are open, are strikes: etcd's `--grpc-keepalive-min-time`.
+pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(5);
+
+/// Pings closer together than this, while no call is open, are strikes.
+pub const PING_INTERVAL_IDLE_MIN: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// Strikes that are forgiven; the next ends the connection. Stops ping floods.
+pub const PING_STRIKES_MAX: u32 = 2;
+
+/// Quiet time after which the server asks whether the client is there: etcd's `--grpc-keepalive-interval`.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// How long the answer may take: etcd's `--grpc-keepalive-timeout`. Stops dead clients from holding memory for ever.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a stopping server waits for open calls before it drops their connections.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+const _: () =
+    assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES, "one stream never fills more than its connection");
+const _: () = assert!(SEND_BUFFER_BYTES_MAX <= WRITE_GATHER_BYTES, "what one stream may send goes out in one write");
 
 // ---- service ----
 

@@ -44,6 +44,8 @@ pub(crate) struct Model {
     pub(crate) current: i64,
     pub(crate) compacted: i64,
     pub(crate) leases: BTreeSet<i64>,
+    /// Checksums of compactions: revision to checksum and lower bound.
+    pub(crate) remembered: BTreeMap<i64, (u32, i64)>,
     /// Rows of the command in progress.
     pending: u32,
 }
@@ -271,11 +273,14 @@ impl Model {
 
     /// The rows that a finished compaction leaves.
     pub(crate) fn retained(&self) -> Vec<ModelRow> {
-        let newest = self.newest(self.compacted);
+        self.retained_at(self.compacted)
+    }
+
+    fn retained_at(&self, compacted: i64) -> Vec<ModelRow> {
+        let newest = self.newest(compacted);
         let keep = |row: &ModelRow| {
-            row.main > self.compacted
-                || (newest.get(&row.key) == Some(&(row.main, row.sub))
-                    && (row.pair.is_some() || row.main == self.compacted))
+            row.main > compacted
+                || (newest.get(&row.key) == Some(&(row.main, row.sub)) && (row.pair.is_some() || row.main == compacted))
         };
         self.rows.iter().filter(|row| keep(row)).cloned().collect()
     }
@@ -315,8 +320,11 @@ impl Model {
         keep
     }
 
-    /// etcd's rule: the set of rows to keep at the hashed revision, then one pass over the rows.
-    pub(crate) fn hash(&self, revision: i64) -> Result<u32, Error> {
+    /// etcd's rule: the set of rows to keep at the hashed revision, then one pass over the rows. With the lower bound.
+    pub(crate) fn hash(&self, revision: i64) -> Result<(u32, i64), Error> {
+        if let Some(remembered) = self.remembered.get(&revision) {
+            return Ok(*remembered);
+        }
         if revision > 0 && revision < self.compacted {
             return Err(Error::Compacted);
         }
@@ -324,19 +332,30 @@ impl Model {
             return Err(Error::FutureRevision);
         }
         let revision = if revision == 0 { self.current } else { revision };
-        let rows = self.retained();
-        let live = self.keep(revision);
+        Ok((self.checksum(self.compacted, revision, &self.keep(revision)), self.compacted))
+    }
+
+    /// What etcd remembers of a compaction to `revision` after a finished one to `lower`. Its index keeps tombstones at
+    /// exactly the revision then.
+    pub(crate) fn remember(&mut self, lower: i64, revision: i64) {
+        let mut keep = self.keep(revision);
+        let tombstones = self.rows.iter().filter(|row| row.main == revision && row.pair.is_none());
+        keep.extend(tombstones.map(|row| (row.main, row.sub)));
+        self.remembered.insert(revision, (self.checksum(lower, revision, &keep), lower));
+    }
+
+    fn checksum(&self, lower: i64, revision: i64, keep: &BTreeSet<(i64, u32)>) -> u32 {
         let mut hash = crc32c(0, b"key");
-        for row in rows.iter().filter(|row| row.main <= revision) {
-            if row.main <= self.compacted && !live.is_empty() && !live.contains(&(row.main, row.sub)) {
+        for row in self.retained_at(lower).iter().filter(|row| row.main <= revision) {
+            if row.main <= lower && !keep.is_empty() && !keep.contains(&(row.main, row.sub)) {
                 continue;
             }
-            if row.main == self.compacted && row.pair.is_none() {
+            if row.main == lower && row.pair.is_none() {
                 continue;
             }
             hash = crc32c(hash, &etcd_row(row));
         }
-        Ok(hash)
+        hash
     }
 }
 
