@@ -59,7 +59,7 @@ impl Requests {
     /// The next message; `None` when the client has sent all.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
         loop {
-            if let Some(message) = self.deframer.next().map_err(|error| self.refuse(error))? {
+            if let Some(message) = self.deframer.poll().map_err(|error| self.refuse(error))? {
                 return Poll::Ready(Ok(Some(message)));
             }
             if self.ended {
