@@ -11,10 +11,8 @@ use ringbolt::apply::{Applier, CommittedEntry, Payload};
 use ringbolt::command::{BatchBuilder, Kind, Outcome, PutRequest, RangeRequest};
 use ringbolt::net::{Address, Bound};
 use ringbolt::proto::etcdserverpb::StatusRequest;
-use ringbolt::rpc::{self, Call, Handler, Shutdown, http1};
-use ringbolt::service::{
-    Identity, Member, MemberStatus, ProposeError, ReadError, Service, Settings, serve_connection,
-};
+use ringbolt::rpc::{self, Answers, Call, Handler, Shutdown, http1};
+use ringbolt::service::{Identity, Member, MemberStatus, ProposeError, ReadError, Service, Settings, serve_connection};
 use ringbolt::tree::{Arena, Config, Pinned, Reader, Tree};
 use ringbolt::types::{BootNonce, ClusterId, MemberId, RaftIndex, Revision, ShardId, Term};
 use std::cell::{Cell, RefCell};
@@ -106,7 +104,7 @@ impl Handler for Empty {
     fn call(&self, call: Call) -> impl Future<Output = ()> + 'static {
         async move {
             let Call { mut requests, mut reply, .. } = call;
-            match reply.only(&mut requests).await {
+            match reply.only(&mut requests, Answers::One).await {
                 Ok(_) => reply.message(Bytes::from_static(&[0; 5])).await,
                 Err(status) => reply.finish(status),
             }
@@ -289,9 +287,8 @@ fn main() {
     let transport = serve(true);
     let services = serve(false);
     let framed = |message: Vec<u8>| [&ringbolt::rpc::frame::prefix(message.len())[..], &message].concat();
-    let get = |serializable| {
-        framed(RangeRequest { key: key(77), serializable, ..RangeRequest::default() }.encode_to_vec())
-    };
+    let get =
+        |serializable| framed(RangeRequest { key: key(77), serializable, ..RangeRequest::default() }.encode_to_vec());
     let put = PutRequest { key: key(78), value: Bytes::from(vec![b'w'; 256]), ..PutRequest::default() };
     let works = [
         ("empty unary call", &transport, "/bench.Front/Empty", vec![0; 5]),

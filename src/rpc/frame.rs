@@ -111,9 +111,10 @@ impl Deframer {
         Ok(Some(message.freeze()))
     }
 
-    /// Called when the stream has ended and `poll` has no more: an error if it ended inside a message.
+    /// Called when the stream has ended and `poll` has no more: an error if it ended inside a message. An end inside a
+    /// prefix is one like any other to grpc-go, and so it is here.
     pub fn finish(&self) -> Result<(), FrameError> {
-        if self.partial.is_empty() { Ok(()) } else { Err(FrameError::Cut) }
+        if self.partial.len() < PREFIX_BYTES { Ok(()) } else { Err(FrameError::Cut) }
     }
 
     /// Moves `count` bytes of the chunk to the partial message.
@@ -246,7 +247,7 @@ mod tests {
         assert_eq!(check(&[0, 0, 0, 0, 5]), Err(FrameError::TooLarge { length: 5, max: 4 }));
         assert_eq!(check(&[1, 0, 0, 0, 1, 9]), Err(FrameError::Compressed));
         assert_eq!(check(&[7, 0, 0, 0, 1, 9]), Err(FrameError::Flag(7)));
-        assert_eq!(check(&[0, 0, 0]), Err(FrameError::Cut));
+        assert_eq!(check(&[0, 0, 0]), Ok(()));
         assert_eq!(check(&[0, 0, 0, 0, 4, 1, 2, 3]), Err(FrameError::Cut));
         assert_eq!(check(&[0, 0, 0, 0, 0]), Ok(()));
         // The length is judged before the flag, as grpc-go does.
