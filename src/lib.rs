@@ -2,11 +2,30 @@
 //!
 //! The modules stand in layer order; `tools/layers.txt` says which may use which, and `tests/tidy.rs` keeps it so.
 
+// Leaves.
+pub mod limits;
 pub mod codec;
 pub mod limits;
 pub mod proto;
 pub mod types;
+pub mod codec;
+pub mod gotext;
+pub mod identity;
+pub mod proto;
+pub mod command;
 
+// Pure core: no I/O, clock, randomness, async or locks.
+pub mod tree;
+pub mod wal;
+pub mod mvcc;
+pub mod apply;
+pub mod raft;
+
+// Shell.
+pub mod log;
+pub mod config;
+pub mod preflight;
+pub mod disk;
 pub mod command;
 pub mod tree;
 

@@ -82,6 +82,56 @@ const _: () = assert!(
 
 // ---- wal ----
 
+/// Alignment and unit of every WAL write, as O_DIRECT wants it.
+pub const WAL_BLOCK_BYTES: u64 = 4096;
+
+/// What a disk writes as one: a torn write tears at these. A part's header fits one, so it is there whole or not at all.
+pub const WAL_SECTOR_BYTES: usize = 512;
+
+/// A WAL segment: large enough that switching (a rename and two syncs of the directory) is rare, small enough that a
+/// spare one is zero-filled in a second and that recovery reads little below the checkpoint.
+pub const WAL_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The smallest segment that tests and the simulator may ask for.
+pub const WAL_SEGMENT_BYTES_MIN: u64 = 64 * 1024;
+
+/// The largest segment: offsets inside a segment stay well below 32 bits.
+pub const WAL_SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Segments kept ready ahead of use: while one is being recycled the other can be switched to.
+pub const WAL_SEGMENTS_SPARE: usize = 2;
+
+/// All segment files of a WAL together (2 GiB): when that many are held, writers get the space error until a checkpoint
+/// releases some.
+pub const WAL_SEGMENTS_MAX: usize = 32;
+
+/// Groups in flight at once. Two hide the latency of the disk; more only add to what a crash may leave in pieces.
+pub const WAL_GROUPS_IN_FLIGHT_MAX: usize = 4;
+
+/// Bytes of records in one group. Bounds the memory of a plan and the segments that one group may need.
+pub const WAL_GROUP_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Headers of earlier parts that each part repeats: more than the parts that are usually in flight, so that the part
+/// that a crash left out is described by the one that arrived.
+pub const WAL_HEADERS_REDUNDANT: usize = 8;
+
+/// Quiet time after which the durable mark is written: it costs nobody a write then.
+pub const WAL_SEAL_IDLE: Duration = Duration::from_millis(1);
+
+/// The longest that the durable mark may lag behind under a load that never pauses.
+pub const WAL_SEAL_LAG_MAX: Duration = Duration::from_millis(20);
+
+const _: () = assert!(PAGE_BYTES == 4096 && WAL_BLOCK_BYTES == 4096, "one alignment for both files");
+const _: () = assert!(WAL_BLOCK_BYTES.is_multiple_of(512) && WAL_SECTOR_BYTES == 512, "blocks are whole sectors");
+const _: () = assert!(WAL_SEGMENT_BYTES.is_multiple_of(WAL_BLOCK_BYTES), "segments are whole blocks");
+const _: () = assert!(WAL_SEGMENT_BYTES_MIN.is_multiple_of(WAL_BLOCK_BYTES), "segments are whole blocks");
+const _: () = assert!(WAL_SEGMENT_BYTES_MIN <= WAL_SEGMENT_BYTES && WAL_SEGMENT_BYTES <= WAL_SEGMENT_BYTES_MAX);
+const _: () = assert!(WAL_SEGMENTS_SPARE + 2 <= WAL_SEGMENTS_MAX, "an active and a full segment beside the spares");
+const _: () = assert!(WAL_GROUP_BYTES_MAX <= WAL_SEGMENT_BYTES, "a group needs at most one switch, or two");
+const _: () = assert!(WAL_GROUPS_IN_FLIGHT_MAX >= 2, "the next group is encoded while the last is written");
+const _: () = assert!(WAL_HEADERS_REDUNDANT >= WAL_GROUPS_IN_FLIGHT_MAX, "each group in flight names the others");
+const _: () = assert!(WAL_SEAL_IDLE.as_nanos() < WAL_SEAL_LAG_MAX.as_nanos(), "idle comes before overdue");
+
 // ---- mvcc ----
 
 /// Cells that a walk at an older revision passes over one by one before it searches: most keys have few versions, and a
@@ -101,10 +151,139 @@ pub const MVCC_DELETE_KEYS_PER_CHUNK: usize = 1024;
 
 // ---- raft ----
 
+/// The largest log index that a message or a file may name. Far above anything reached (a million entries a second take
+/// 140,000 years), far enough below 2^64 that adding to an index never overflows.
+pub const RAFT_INDEX_MAX: u64 = 1 << 62;
+
+/// The largest term that a message may name, for the same reason.
+pub const RAFT_TERM_MAX: u64 = 1 << 62;
+
+/// Members of a group, voters and learners. etcd advises at most seven voters; a change lists each member at most once.
+pub const RAFT_MEMBERS_MAX: usize = 64;
+
+/// What a membership change may carry for the one who applies it: a name and two lists of addresses.
+pub const RAFT_CHANGE_CONTEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// Data of one log entry: a batch of commands. Several default-sized requests, or one of any size that is let in.
+pub const RAFT_ENTRY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Entries gathered into one append message, etcd's figure. A larger entry travels alone.
+pub const RAFT_MESSAGE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Entries in one append message. The library counts at least four bytes for an entry against `RAFT_MESSAGE_BYTES_MAX`.
+pub const RAFT_MESSAGE_ENTRIES_MAX: usize = 256 * 1024;
+
+/// A message's bytes on the wire: bounds what a peer can make us hold before it is refused.
+pub const RAFT_WIRE_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// Append messages to one follower that are not answered: what a slow follower's link may hold, about 64 MiB.
+pub const RAFT_MESSAGES_IN_FLIGHT_MAX: usize = 64;
+
+/// Data that a leader may have appended and not committed: its memory when the majority is slow or gone.
+pub const RAFT_UNCOMMITTED_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// What an entry weighs beside its data, in memory and in the log.
+pub const RAFT_ENTRY_OVERHEAD_BYTES: u64 = 128;
+
+/// Entries that may wait for the disk: beyond it a leader takes no proposals and a follower no appends. So what gathers
+/// behind a slow write still fits into one group of the WAL.
+pub const RAFT_UNPERSISTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Committed data handed over in one go: bounds one turn of applying.
+pub const RAFT_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Applied entries kept in memory for followers that are a little behind.
+pub const RAFT_WINDOW_ENTRIES_MAX: usize = 10_000;
+
+/// Bytes of them.
+pub const RAFT_WINDOW_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Turns of the library's ready loop in one turn of ours; what is left waits for the next.
+pub const RAFT_READIES_PER_TURN_MAX: usize = 16;
+
+/// Runs of members whose forwarded proposals one leader tells apart in one term: each restart of a member is one.
+pub const RAFT_FORWARDERS_MAX: usize = 4096;
+
+/// Read rounds under way: the next one gathers the reads that arrive meanwhile.
+pub const RAFT_READ_ROUNDS_MAX: usize = 2;
+
+/// Linearizable reads that wait, of all shards and, on a leader, of all members.
+pub const RAFT_READS_WAITING_MAX: usize = 65_536;
+
+/// How long a read round may stay without an answer before its reads ask again with a fresh context. etcd's figure.
+pub const RAFT_READ_RETRY: std::time::Duration = std::time::Duration::from_millis(500);
+
+// Any request that the front lets in by default fits into an entry, with its envelope.
+const _: () = assert!(REQUEST_BYTES_MAX_DEFAULT + REQUEST_OVERHEAD_BYTES < RAFT_ENTRY_BYTES_MAX);
+// The largest entry, and a full append of small ones, fit into a message.
+const _: () = assert!(RAFT_ENTRY_BYTES_MAX + 1024 <= RAFT_WIRE_BYTES_MAX);
+const _: () = assert!(RAFT_MESSAGE_ENTRIES_MAX * 24 + 2 * 1024 * 1024 <= RAFT_WIRE_BYTES_MAX);
+// The library refuses a configuration in which one message could exceed what may be uncommitted.
+const _: () = assert!(RAFT_MESSAGE_BYTES_MAX <= RAFT_UNCOMMITTED_BYTES_MAX);
+
 // ---- replica ----
+
+// ---- log ----
+
+/// Lines that wait for the log's thread. A disk that stalls for seconds must not stall an executor; what does not fit is
+/// counted and dropped. At 200 bytes a line this holds under a megabyte.
+pub const LOG_QUEUE_LINES_MAX: usize = 4096;
+
+/// Bytes that go to a log destination in one write.
+pub const LOG_BATCH_BYTES_MAX: usize = 64 * 1024;
+
+/// How long the end of the process waits for its last lines.
+pub const LOG_FLUSH_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
+// ---- config ----
+
+/// etcd's default for `--quota-backend-bytes`.
+pub const QUOTA_BYTES_DEFAULT: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Heartbeats that an election timeout must span at least: fewer, and one lost packet starts an election.
+pub const ELECTION_HEARTBEATS_MIN: u64 = 5;
+
+/// etcd's longest election timeout.
+pub const ELECTION_MILLIS_MAX: u64 = 50_000;
+
+/// etcd's default for `--watch-progress-notify-interval`.
+pub const WATCH_PROGRESS_INTERVAL_DEFAULT: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// From this size of `--max-request-bytes` on etcd warns.
+pub const REQUEST_BYTES_RECOMMENDED_MAX: u64 = 10 * 1024 * 1024;
+
+// ---- preflight ----
+
+/// What glommio asks of RLIMIT_MEMLOCK for one executor's rings; below it an executor does not start.
+pub const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
+
+/// Files that are kept for the member itself: WAL, tree, rings, peers. etcd keeps as many from its clients.
+pub const FILES_RESERVED: u64 = 150;
+
+/// How long a host name in the advertised peer URLs may take to become known at a member's first start, as with etcd.
+pub const RESOLVE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Time between two tries to resolve a name.
+pub const RESOLVE_RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
 // ---- disk ----
 
+/// Addresses reserved for the tree file: 1 TiB, ten times the largest database that is promised. Address space is free;
+/// running out of it would need a remap under readers.
+pub const TREE_RESERVED_PAGES: u64 = (1 << 40) / 4096;
+
+/// Pages of a new tree file: 16 MiB, so that a small store never grows.
+pub const TREE_PAGES_AT_START: u64 = 4096;
+
+/// Pages that a checkpoint writes with one system call: 1 MiB, the size at which disks reach their full rate.
+pub const CHECKPOINT_WRITE_PAGES: usize = 256;
+
+/// One write of a segment's zero-filling. Small enough that a write of the WAL that comes meanwhile waits for little.
+pub const ZERO_FILL_BYTES: usize = 1 << 20;
+
+/// The pause after each such write: 64 MiB then take at least a third of a second, well below the time in which the
+/// fastest writer fills the segment before.
+pub const ZERO_FILL_PAUSE_MS: u64 = 4;
 // ---- net ----
 
 /// Polls of one readiness registration before it is renewed: the reactor keeps a waker for each.
@@ -212,3 +391,13 @@ pub const RANGE_CELLS_PER_STEP: usize = 4096;
 pub const HASH_CELLS_PER_STEP: usize = 1024;
 
 // ---- shard ----
+
+/// Messages on the way between two shards. Each is a batch of whatever gathered, so a few suffice; a full channel makes the
+/// next batch larger.
+pub const MESH_MESSAGES_MAX: usize = 16;
+
+/// Threads for what would block an executor: one for a checkpoint, one for a segment that is zero-filled meanwhile.
+pub const BLOCKING_THREADS: usize = 2;
+
+/// How long a stop waits for open calls. Below the 5 s after which supervisors of etcd commonly lose patience.
+pub const DRAIN_PATIENCE: Duration = Duration::from_secs(3);

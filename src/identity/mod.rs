@@ -1,0 +1,16 @@
+//! Who a member is: its URLs, its ids and the bootstrap member list, as etcd reads and derives them.
+
+mod cluster;
+mod escape;
+mod host;
+mod parts;
+#[cfg(test)]
+mod tests;
+mod url;
+
+pub use cluster::{BootstrapMember, InitialCluster, cluster_id, member_id};
+pub use host::{join_host_port, split_host_port};
+pub use url::{Scheme, Url, parse_urls};
+
+/// The etcd release whose behaviour this server has, as `--version`, `/version` and Status tell it.
+pub const ETCD_VERSION: &str = "3.7.1";

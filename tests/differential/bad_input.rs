@@ -1,0 +1,285 @@
+//! Bad input one by one: each case is answered by both servers, every difference is told, and both still serve.
+//!
+//! **Invariants**: a case says whether its text is contract or the wording of a library.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+use ringbolt::proto::etcdserverpb as pb;
+
+use crate::client::{Call, Client, Connection, Random, Scratch, Server, code, frame, oracle, server_under_test};
+use crate::known;
+use crate::op::{Seen, seen};
+use crate::requests::{REQUEST_BYTES_MAX, TRANSPORT_EXTRA_BYTES};
+
+const RANGE: &str = "/etcdserverpb.KV/Range";
+const STREAM: &str = "/etcdserverpb.KV/RangeStream";
+const PUT: &str = "/etcdserverpb.KV/Put";
+
+/// What of an answer is contract.
+#[derive(Clone, Copy, PartialEq)]
+enum Compare {
+    /// Everything.
+    All,
+    /// All but the text, which is a library's wording.
+    Code,
+    /// The code is that of etcd or this one.
+    CodeOr(u32),
+}
+
+struct Case {
+    name: String,
+    call: Call,
+    compare: Compare,
+}
+
+fn case(name: impl Into<String>, compare: Compare, call: Call) -> Case {
+    Case { name: name.into(), call, compare }
+}
+
+fn range() -> pb::RangeRequest {
+    pb::RangeRequest { key: "a".into(), ..Default::default() }
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = paths();
+    cases.extend(frames());
+    cases.extend(metadata());
+    cases.extend(sizes());
+    cases.extend(messages());
+    cases
+}
+
+fn paths() -> Vec<Case> {
+    let known = [
+        "/etcdserverpb.KV/Nothing",
+        "/etcdserverpb.Nothing/Range",
+        "/Nothing/Range",
+        "/etcdserverpb.Watch/Nothing",
+        "/grpc.health.v1.Health/Nothing",
+    ];
+    let odd = ["/", "//", "/etcdserverpb.KV", "/etcdserverpb.KV/", "/etcdserverpb.KV/Range/", "/a/b/c"];
+    let odd = odd.into_iter().map(|path| (path, Compare::Code));
+    let all = known.into_iter().map(|path| (path, Compare::All)).chain(odd);
+    all.map(|(path, compare)| case(format!("path {path}"), compare, Call::new(path, &range()))).collect()
+}
+
+fn frames() -> Vec<Case> {
+    let good = frame(0, &range().encode_to_vec());
+    let mut cases = Vec::new();
+    for path in [RANGE, STREAM] {
+        let mut add = |name: &str, body: Bytes| cases.push(case(name, Compare::Code, Call::raw(path, body)));
+        add("no body", Bytes::new());
+        add("three bytes", good.slice(..3));
+        add("frame header alone", good.slice(..5));
+        add("message cut short", good.slice(..good.len() - 1));
+        add("two messages", [good.as_ref(), good.as_ref()].concat().into());
+        add("a message and a half", [good.as_ref(), &good[..4]].concat().into());
+        add("compressed flag without encoding", frame(1, &range().encode_to_vec()));
+        add("flag 2", frame(2, &range().encode_to_vec()));
+        add("flag 255", frame(255, &range().encode_to_vec()));
+        add("length of 4 GiB", Bytes::from_static(b"\0\xff\xff\xff\xffabc"));
+    }
+    cases
+}
+
+fn metadata() -> Vec<Case> {
+    let with = |name: &str, value: &[u8]| Call::new(RANGE, &range()).with(name, value);
+    let mut cases = Vec::new();
+    for value in ["1", "S", "1x", "-1S", "123456789S", "1.5S", "", " 1S"] {
+        cases.push(case(format!("grpc-timeout {value:?}"), Compare::Code, with("grpc-timeout", value.as_bytes())));
+    }
+    for value in ["20S", "99999999H", "30000m", "1M"] {
+        cases.push(case(format!("grpc-timeout {value:?}"), Compare::All, with("grpc-timeout", value.as_bytes())));
+    }
+    for value in ["application/grpc+proto", "application/grpc;x=y", "application/grpc+json", "application/grpc-web"] {
+        cases.push(case(format!("content-type {value}"), Compare::Code, with("content-type", value.as_bytes())));
+    }
+    for value in ["application/json", "text/plain", ""] {
+        cases.push(case(format!("content-type {value:?}"), Compare::Code, with("content-type", value.as_bytes())));
+    }
+    // etcd happens to link gzip; a server without it says so as gRPC demands.
+    cases.push(case("gzip announced", Compare::CodeOr(code::UNIMPLEMENTED), with("grpc-encoding", b"gzip")));
+    let mut squeezed = with("grpc-encoding", b"gzip");
+    squeezed.body = frame(1, b"not gzip");
+    cases.push(case("gzip that is none", Compare::CodeOr(code::UNIMPLEMENTED), squeezed));
+    let mut unknown = with("grpc-encoding", b"nothing");
+    unknown.body = frame(1, b"x");
+    cases.push(case("unknown encoding, compressed", Compare::Code, unknown));
+    cases.push(case("unknown encoding, plain", Compare::Code, with("grpc-encoding", b"nothing")));
+    cases.push(case("identity", Compare::All, with("grpc-encoding", b"identity")));
+    cases.push(case("api version not UTF-8", Compare::All, with("client-api-version", b"\xff\xfe")));
+    cases.push(case("hasleader", Compare::All, with("hasleader", b"true")));
+    cases.push(case("token", Compare::All, with("token", b"nobody")));
+    cases.push(case("bearer", Compare::All, with("authorization", b"Bearer nobody")));
+    cases.push(case("binary metadata that is not base64", Compare::Code, with("x-bin", b"!")));
+    cases.push(case("8 KiB of metadata", Compare::All, with("long", &[b'x'; 8192])));
+    let mut get = Call::new(RANGE, &range());
+    get.method = "GET";
+    cases.push(case("GET", Compare::Code, get));
+    cases
+}
+
+fn sizes() -> Vec<Case> {
+    let put = |length: usize| {
+        let value = vec![b'v'; length - 12];
+        let message = pb::PutRequest { key: "big".into(), value: value.into(), ..Default::default() };
+        Call::new(PUT, &message)
+    };
+    let transport = REQUEST_BYTES_MAX + TRANSPORT_EXTRA_BYTES;
+    [REQUEST_BYTES_MAX - 200, REQUEST_BYTES_MAX + 200, transport - 64, transport, transport + 1, 5 * transport]
+        .into_iter()
+        .map(|length| case(format!("about {length} bytes"), Compare::All, put(length)))
+        .collect()
+}
+
+fn messages() -> Vec<Case> {
+    let tails: [(&str, &[u8]); 12] = [
+        ("field number 0", b"\x02\0"),
+        ("tag cut short", b"\x80"),
+        ("length beyond the end", b"\x0a\x7f"),
+        ("length of 2^63", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),
+        ("varint of 11 bytes", b"\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+        ("group", b"\xf3\x01\xf4\x01"),
+        ("group without end", b"\xf3\x01"),
+        ("end without group", b"\xf4\x01"),
+        ("wire type 6", b"\xf6\x01"),
+        ("wire type 7", b"\xf7\x01"),
+        ("known field of another wire type", b"\x08\x01"),
+        ("fixed 32 cut short", b"\xf5\x01\0"),
+    ];
+    let mut cases = Vec::new();
+    for (name, tail) in tails {
+        for path in [RANGE, STREAM, PUT] {
+            let mut message = pb::RangeRequest { key: "bad".into(), ..Default::default() }.encode_to_vec();
+            message.extend_from_slice(tail);
+            cases.push(case(format!("{name} to {path}"), Compare::Code, Call::raw(path, frame(0, &message))));
+        }
+    }
+    // Nesting that a parser without a limit answers with a stack overflow.
+    for depth in [50, 90, 120, 5000] {
+        let mut message = Vec::new();
+        for _ in 0..depth {
+            let mut outer = Vec::new();
+            prost::encoding::bytes::encode(4, &message, &mut outer);
+            message.clear();
+            prost::encoding::bytes::encode(2, &outer, &mut message);
+        }
+        cases.push(case(
+            format!("txn nested {depth} deep"),
+            Compare::CodeOr(code::INTERNAL),
+            Call::raw("/etcdserverpb.KV/Txn", frame(0, &message)),
+        ));
+    }
+    cases
+}
+
+#[test]
+fn each_case_is_answered_as_by_etcd() {
+    let scratch = Scratch::new("bad-input");
+    let start = |name: &str, program| {
+        let directory = scratch.path().join(name);
+        std::fs::create_dir(&directory).expect("a fresh directory");
+        Server::start(program, &directory, &[]).unwrap_or_else(|failed| panic!("{name} does not start: {failed}"))
+    };
+    let servers = [start("ours", &server_under_test()), start("oracle", &oracle())];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut wrong = Vec::new();
+    runtime.block_on(async {
+        for case in cases() {
+            let mut answers = Vec::new();
+            for server in &servers {
+                // A connection each: a case may cost its connection.
+                let connection = Connection::open(server.client).await.expect("the server listens");
+                let mut answer = seen(&case.call.path, connection.call(&case.call).await);
+                known::level(&mut answer);
+                answers.push(answer);
+                let client = Client::open(server.client).await.expect("the server listens");
+                client.range(&range()).await.unwrap_or_else(|error| panic!("after {}: {error:?}", case.name));
+            }
+            let [ours, oracle] = &answers[..] else { unreachable!("two servers") };
+            if !agree(case.compare, ours, oracle) {
+                wrong.push(format!("{}:\n    ours   {}\n    oracle {}", case.name, brief(ours), brief(oracle)));
+            }
+        }
+    });
+    assert!(wrong.is_empty(), "{} of {} cases differ:\n{}", wrong.len(), cases().len(), wrong.join("\n"));
+}
+
+fn agree(compare: Compare, ours: &Seen, oracle: &Seen) -> bool {
+    match compare {
+        Compare::All => ours == oracle,
+        Compare::Code => ours.code == oracle.code && ours.http.0 == oracle.http.0 && ours.body == oracle.body,
+        Compare::CodeOr(code) => ours.code == oracle.code || ours.code == Some(code),
+    }
+}
+
+fn brief(seen: &Seen) -> String {
+    let body = format!("{:?}", seen.body);
+    format!("http {:?} code {:?} text {:?} body {body:.120}", seen.http, seen.code, seen.text)
+}
+
+/// Garbage closes its own connection alone, and idle or unfinished connections cost nobody anything.
+#[test]
+fn garbage_on_the_port_harms_nobody() {
+    let scratch = Scratch::new("garbage");
+    let server = Server::start(&server_under_test(), scratch.path(), &[]).unwrap_or_else(|failed| panic!("{failed}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let before = resident_kib(server.id());
+    let mut random = Random::new(7);
+    let mut held = Vec::new();
+    for round in 0..300_u64 {
+        let mut stream = TcpStream::connect(server.client).expect("the server listens");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+        let bytes = garbage(round, &mut random);
+        // The server may close while we still write.
+        let _ = stream.write_all(&bytes);
+        if round % 3 == 0 {
+            held.push(stream);
+        } else if round % 3 == 1 {
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let mut rest = Vec::new();
+            match stream.read_to_end(&mut rest) {
+                Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+                    panic!("round {round}: a connection whose end was told stays open: {bytes:.60?}")
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    runtime.block_on(async {
+        let client = Client::open(server.client).await.expect("the server listens");
+        for _ in 0..100 {
+            client.range(&range()).await.expect("others are served");
+        }
+    });
+    drop(held);
+    let grown = resident_kib(server.id()).saturating_sub(before);
+    println!("300 bad connections, {grown} KiB more resident");
+    assert!(grown < 128 << 10, "{grown} KiB for bad connections");
+}
+
+fn garbage(round: u64, random: &mut Random) -> Vec<u8> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut noise = |length: usize| -> Vec<u8> { (0..length).map(|_| random.next().to_le_bytes()[0]).collect() };
+    match round % 8 {
+        0 => Vec::new(),
+        1 => noise(64),
+        2 => noise(20_000),
+        3 => PREFACE[..10].to_vec(),
+        4 => PREFACE.to_vec(),
+        5 => [PREFACE, &noise(300)].concat(),
+        6 => b"GET /health HTTP/1.1\r\nHost: x\r\nX: ".to_vec(),
+        // A SETTINGS frame, then a HEADERS frame that promises more than it brings.
+        _ => [PREFACE, b"\0\0\0\x04\0\0\0\0\0", b"\0\xff\xff\x01\x04\0\0\0\x01", &noise(100)].concat(),
+    }
+}
+
+fn resident_kib(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the server runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a VmRSS line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
