@@ -4,9 +4,6 @@
 
 // Leaves.
 pub mod limits;
-pub mod codec;
-pub mod limits;
-pub mod proto;
 pub mod types;
 pub mod codec;
 pub mod gotext;
@@ -26,13 +23,6 @@ pub mod log;
 pub mod config;
 pub mod preflight;
 pub mod disk;
-pub mod command;
-pub mod tree;
-
-pub mod mvcc;
-
-pub mod apply;
-
 pub mod net;
 pub mod rpc;
 pub mod service;
