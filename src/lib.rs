@@ -31,13 +31,6 @@ pub mod log;
 pub mod config;
 pub mod preflight;
 pub mod disk;
-pub mod command;
-pub mod tree;
-
-pub mod mvcc;
-
-pub mod apply;
-
 pub mod net;
 pub mod rpc;
 pub mod service;

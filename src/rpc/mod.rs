@@ -19,7 +19,7 @@ mod wire;
 
 pub use connection::{Handler, serve};
 pub use context::{Config, Context, Stats};
-pub use exchange::{Call, Reply, Requests, framed};
+pub use exchange::{Answers, Call, Reply, Requests, framed};
 pub use head::Head;
 pub use shutdown::Shutdown;
 pub use status::{Code, Status};

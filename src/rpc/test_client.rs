@@ -78,7 +78,7 @@ fn answered(answer: Answer) -> (String, String, Vec<Bytes>) {
     let mut deframer = Deframer::new(usize::MAX, Budget::default());
     deframer.push(answer.data.clone());
     let mut messages = Vec::new();
-    while let Some(message) = deframer.next().unwrap() {
+    while let Some(message) = deframer.poll().unwrap() {
         messages.push(message);
     }
     deframer.finish().unwrap();

@@ -43,7 +43,7 @@ impl Echo {
     async fn serve(self, call: Call) {
         let Call { head, mut requests, mut reply } = call;
         match head.path() {
-            "/echo/Unary" => match reply.only(&mut requests).await {
+            "/echo/Unary" => match reply.only(&mut requests, Answers::One).await {
                 Ok(message) => reply.message(framed_bytes(&message)).await,
                 Err(status) => reply.finish(status),
             },
@@ -58,7 +58,7 @@ impl Echo {
                 reply.finish(waited.err().unwrap_or(Status::OK));
             }
             "/echo/Big" => {
-                let message = reply.only(&mut requests).await.unwrap();
+                let message = reply.only(&mut requests, Answers::One).await.unwrap();
                 let length = usize::try_from(u32::from_be_bytes(message[..4].try_into().unwrap())).unwrap();
                 reply.message(framed_bytes(&vec![7; length])).await;
             }
@@ -204,7 +204,7 @@ fn bad_calls_are_refused_in_grpc_gos_words() {
         check(echo().header("grpc-encoding", "gzip"), &[0, 0, 0, 0, 1, 0], 200, "12", gzip).await;
         check(echo(), &[9, 0, 0, 0, 1, 0], 200, "13", "grpc: received unexpected payload format 9").await;
         check(echo(), &[], 200, "2", "EOF").await;
-        check(echo(), &[0, 0, 0], 200, "2", "unexpected EOF").await;
+        check(echo(), &[0, 0, 0], 200, "2", "EOF").await;
         check(echo(), &[0, 0, 0, 0, 5, 1], 200, "2", "unexpected EOF").await;
         check(echo(), &[0, 0, 0, 0, 0, 1, 2, 3], 200, "0", "").await;
         check(request_to("/nowhere/At"), &[0; 5], 200, "12", "unknown service /nowhere/At").await;

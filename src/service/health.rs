@@ -7,7 +7,7 @@ use crate::proto::grpc::health::v1::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
     health_check_response::ServingStatus,
 };
-use crate::rpc::{self, Call, Reply, Status};
+use crate::rpc::{self, Answers, Call, Reply, Status};
 use bytes::Bytes;
 
 fn serving(status: ServingStatus) -> HealthCheckResponse {
@@ -32,7 +32,8 @@ pub(super) async fn list<M: Member>(_: Service<M>, _: HealthListRequest, _: Byte
 pub(super) async fn watch<M: Member>(service: Service<M>, call: Call) {
     let Call { head, mut requests, mut reply } = call;
     let watched = async {
-        let (request, _) = service.request(&head, &mut requests, &mut reply, |_: &HealthCheckRequest| true).await?;
+        let (request, _) =
+            service.request(&head, (&mut requests, Answers::Many), &mut reply, |_: &HealthCheckRequest| true).await?;
         let known = request.service.is_empty();
         let status = if known { ServingStatus::Serving } else { ServingStatus::ServiceUnknown };
         tell(&mut reply, status).await?;

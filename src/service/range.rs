@@ -15,7 +15,7 @@ use super::status::Error;
 use crate::command::{RangeRequest, ResponseHeader};
 use crate::limits;
 use crate::mvcc::{self, Progress, Scan, Tail, Work, check};
-use crate::rpc::{Call, Reply, Status, frame};
+use crate::rpc::{Answers, Call, Reply, Status, frame};
 use crate::tree::Pinned;
 use bytes::Bytes;
 use prost::encoding::{self, WireType};
@@ -30,7 +30,7 @@ pub(super) async fn range<M: Member>(service: Service<M>, call: Call) {
     let Call { head, mut requests, mut reply } = call;
     let read = async {
         let serves = |request: &RangeRequest| request.serializable;
-        let (request, _) = service.request(&head, &mut requests, &mut reply, serves).await?;
+        let (request, _) = service.request(&head, (&mut requests, Answers::One), &mut reply, serves).await?;
         check::check_range(&request)?;
         begin(&service, &mut reply, &request).await
     };
@@ -48,7 +48,8 @@ pub(super) async fn range<M: Member>(service: Service<M>, call: Call) {
 pub(super) async fn range_stream<M: Member>(service: Service<M>, call: Call) {
     let Call { head, mut requests, mut reply } = call;
     let streamed = async {
-        let (request, _) = service.request(&head, &mut requests, &mut reply, |_: &RangeRequest| false).await?;
+        let (request, _) =
+            service.request(&head, (&mut requests, Answers::Many), &mut reply, |_: &RangeRequest| false).await?;
         check::check_range_stream(&request)?;
         match begin(&service, &mut reply, &request).await? {
             Begun::Whole(framed) => {

@@ -9,7 +9,7 @@ use super::status::Error;
 use super::{cluster, health, http, kv, maintenance, range};
 use crate::limits;
 use crate::net;
-use crate::rpc::{self, Call, Code, Handler, Head, Reply, Requests, Status, http1};
+use crate::rpc::{self, Answers, Call, Code, Handler, Head, Reply, Requests, Status, http1};
 use ::http::header::HeaderName;
 use bytes::Bytes;
 use prost::Message;
@@ -105,12 +105,12 @@ impl<M: Member> Service<M> {
     pub(super) async fn request<R: Message + Default>(
         &self,
         head: &Head,
-        requests: &mut Requests,
+        (requests, answers): (&mut Requests, Answers),
         reply: &mut Reply,
         learner_serves: impl FnOnce(&R) -> bool,
     ) -> Result<(R, Bytes), Error> {
-        let message = reply.only(requests).await?;
-        let request = R::decode(message.clone()).map_err(Error::Undecodable)?;
+        let message = reply.only(requests, answers).await?;
+        let request = R::decode(message.clone()).map_err(|_| Error::Undecodable(answers))?;
         self.admit(head, learner_serves(&request))?;
         Ok((request, message))
     }
@@ -124,7 +124,8 @@ impl<M: Member> Service<M> {
         work: impl FnOnce(Self, R, Bytes) -> F,
     ) {
         let Call { head, mut requests, mut reply } = call;
-        let worked = match self.request(&head, &mut requests, &mut reply, |_: &R| learner_serves).await {
+        let worked = match self.request(&head, (&mut requests, Answers::One), &mut reply, |_: &R| learner_serves).await
+        {
             Ok((request, message)) => {
                 let guarded = reply.guard(work(self, request, message)).await;
                 guarded.map_err(Error::Call).and_then(|worked| worked)

@@ -6,7 +6,7 @@
 
 use super::member::{ProposeError, ReadError, Timeout};
 use crate::mvcc;
-use crate::rpc::{Code, Status};
+use crate::rpc::{Answers, Code, Status};
 
 /// Why a call is not answered with success.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,7 +14,7 @@ pub(super) enum Error {
     /// Found by the transport: a bad message, a deadline, a client that left.
     Call(Status),
     /// The message does not decode.
-    Undecodable(prost::DecodeError),
+    Undecodable(Answers),
     /// The request is wrong, by itself or for the state of the store.
     Request(mvcc::Error),
     /// The encoded request is larger than the cluster replicates.
@@ -65,10 +65,14 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         match error {
             Error::Call(status) => status,
-            Error::Undecodable(_) => Self::new(
+            // prost says more, but differently from Go; the words that clients of etcd know end here.
+            Error::Undecodable(Answers::One) => Self::new(
                 Code::Internal,
-                // prost says more, but differently from Go; the words that clients of etcd know end here.
                 "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data",
+            ),
+            Error::Undecodable(Answers::Many) => Self::new(
+                Code::Internal,
+                "grpc: failed to unmarshal the received message: proto: cannot parse invalid wire-format data",
             ),
             Error::Request(error) => of_request(&error),
             Error::RequestTooLarge => Self::new(Code::InvalidArgument, "etcdserver: request is too large"),

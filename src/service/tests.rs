@@ -297,6 +297,16 @@ fn what_is_not_served_yet_is_unimplemented() {
         let undecodable = world.client.raw("/etcdserverpb.KV/Put", &[0, 0, 0, 0, 2, 0x0a, 0x7f]).await;
         let text = "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data";
         assert_eq!((undecodable.0, undecodable.1), code(13, text));
+        let stream = "/etcdserverpb.KV/RangeStream";
+        let twice = [0, 0, 0, 0, 3, 0x0a, 1, b'a', 0, 0, 0, 0, 3, 0x0a, 1, b'b'];
+        for (body, text) in [
+            (&twice[..0], "cardinality violation: received no request message from non-client-streaming RPC"),
+            (&twice[..3], "cardinality violation: received no request message from non-client-streaming RPC"),
+            (&twice[..], "cardinality violation: received multiple request messages for non-client-streaming RPC"),
+        ] {
+            let violation = world.client.raw(stream, body).await;
+            assert_eq!((violation.0, violation.1), code(13, text));
+        }
     });
 }
 
