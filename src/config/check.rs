@@ -73,7 +73,7 @@ pub(super) fn check_effects(settings: &Settings, records: &mut Vec<Record>) -> R
         match flag.effect {
             Effect::Refused(what) if !settings.is_default(flag) => {
                 return Err(format!(
-                    "{name} is not supported yet: this release has no part for {what}; remove the flag to start without it"
+                    "{name} is not supported yet: it waits for {what}; remove the flag to start without it"
                 ));
             }
             Effect::NotYet(what) if !settings.is_default(flag) => {

@@ -46,7 +46,7 @@ fn remark(flag: &Flag) -> String {
         Effect::InForce => String::new(),
         Effect::NotYet(what) => format!(" (No effect yet: waits for {what}.)"),
         Effect::Without(reason) => format!(" (Accepted without effect: {reason}.)"),
-        Effect::Refused(what) => format!(" (Not supported yet: there is no part for {what}.)"),
+        Effect::Refused(what) => format!(" (Refused: waits for {what}.)"),
     }
 }
 
@@ -86,7 +86,7 @@ pub fn readme_table() -> String {
             Effect::InForce => "yes".to_owned(),
             Effect::NotYet(what) => format!("not yet: waits for {what}"),
             Effect::Without(reason) => format!("none: {reason}"),
-            Effect::Refused(what) => format!("refused until there is a part for {what}"),
+            Effect::Refused(what) => format!("refused: waits for {what}"),
         };
         let default = shown_default(flag);
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };

@@ -73,7 +73,7 @@ pub fn parse(
         return Err(Exit { stdout: help::version(), ..Exit::default() });
     }
     if settings.text("config-file").is_empty() && lookup(variables, "ETCD_CONFIG_FILE").is_some() {
-        return Err(refuse(records, "ETCD_CONFIG_FILE (--config-file) is not supported yet: this release has no part for the configuration file".to_owned()));
+        return Err(refuse(records, "ETCD_CONFIG_FILE (--config-file) is not supported yet: it waits for the configuration file; unset it to start without it".to_owned()));
     }
     match read_environment(variables, &mut settings, &mut records) {
         Outcome::Read => {}
