@@ -68,11 +68,11 @@ fn read_ours(case: &Case, directory: &Path) -> End {
         .map_or_else(|exit| exit, |parsed| start(&parsed.config));
     let path = directory.join("log");
     let options = Options { level: Level::Debug, targets: vec![Target::File(path.to_owned())], ..Options::default() };
-    let (logger, thread) = log::open(&options).unwrap();
+    let (logger, thread) = log::open(&options).expect("a file in our own directory opens");
     exit.records.iter().for_each(|record| logger.record(record));
     drop(logger);
     thread.join();
-    let written = std::fs::read_to_string(&path).unwrap();
+    let written = std::fs::read_to_string(&path).expect("the log was written");
     let complaint = exit.stderr.split("Usage:").next().unwrap_or_default().lines().map(str::to_owned).collect();
     End { status: i32::from(exit.code), complaint, records: comparable(&written.lines().collect::<Vec<_>>()) }
 }
