@@ -78,7 +78,15 @@ pub(crate) fn all() -> Vec<Case> {
         case(&["--pre-vote", "false"], &[]),
         case(&["-pre-vote=0", "--heartbeat-interval=0"], &[]),
         case(&["--name", "-x", "--heartbeat-interval=0"], &[]),
-        case(&["--name=", "--data-dir=x"], &[]),
+        case(
+            &[
+                "--name=",
+                "--listen-peer-urls=http://127.0.0.1:0",
+                "--listen-client-urls=http://127.0.0.1:0",
+                "--advertise-client-urls=http://127.0.0.1:1",
+            ],
+            &[],
+        ),
         case(&["--name=a", "foo", "--x"], &[]),
         case(&["--", "foo"], &[]),
         case(&["-name", "a", "-", "x"], &[]),

@@ -36,12 +36,20 @@ fn is_macro(source: &Source, word: &str) -> bool {
     source.code.contains(&format!("{word}!"))
 }
 
-/// `as` may cut a number short without a word; `From`, `TryFrom` and friends do not.
+/// `as` may cut a number short without a word; `From`, `TryFrom` and friends do not. Where C leaves no other way, an
+/// `#[expect(clippy::as_conversions, reason = …)]` on the statement says so.
 pub(crate) fn check_casts(source: &Source) -> Vec<Finding> {
     let code = source.product.as_str();
-    let casts = words(code)
-        .filter(|(offset, word)| *word == "as" && !in_use(code, *offset) && !in_qualified_path(code, *offset));
+    let casts = words(code).filter(|(offset, word)| {
+        *word == "as" && !is_expected(code, *offset) && !in_use(code, *offset) && !in_qualified_path(code, *offset)
+    });
     casts.map(|(offset, _)| source.finding(offset, "no `as`: use From, TryFrom or a method")).collect()
+}
+
+/// Whether the statement around `offset` carries the attribute that admits the cast.
+fn is_expected(code: &str, offset: usize) -> bool {
+    let start = code[..offset].rfind([';', '{', '}']).map_or(0, |at| at + 1);
+    code[start..offset].contains("clippy::as_conversions")
 }
 
 /// Whether the statement around `offset` is a `use`, where `as` gives a name.
@@ -130,6 +138,7 @@ mod tests {
         let count = |text: &str| check_casts(&Source::new("src/a.rs", text)).len();
         assert_eq!(count("fn f() { let a = b as u8; g(c as usize) }"), 2);
         assert_eq!(count("const A: u8 = B as u8;"), 1);
+        assert_eq!(count("#[expect(clippy::as_conversions, reason = \"C\")]\nlet a = b as u8; let c = d as u8;"), 1);
         assert_eq!(count("use a::b as c; pub use d::{e as f, g::{h as i}};"), 0);
         assert_eq!(count("fn f() { <Vec<u8> as Into<T>>::into(x); <u8 as Y>::Z }"), 0);
         assert_eq!(count("// as u8\nlet a = \"x as y\"; a.as_str();"), 0);
