@@ -4,14 +4,6 @@
 
 // Leaves.
 pub mod limits;
-pub mod codec;
-pub mod limits;
-pub mod proto;
-pub mod mvcc;
-pub mod proto;
-pub mod raft;
-pub mod replica;
-pub mod tree;
 pub mod types;
 pub mod codec;
 pub mod gotext;
@@ -25,6 +17,7 @@ pub mod wal;
 pub mod mvcc;
 pub mod apply;
 pub mod raft;
+pub mod replica;
 
 // Shell.
 pub mod log;
@@ -34,3 +27,5 @@ pub mod disk;
 pub mod net;
 pub mod rpc;
 pub mod service;
+pub mod shard;
+pub mod start;
