@@ -350,6 +350,9 @@ pub const RESOLVE_RETRY_INTERVAL: std::time::Duration = std::time::Duration::fro
 
 // ---- disk ----
 
+/// A page of the tree as a 64-bit length.
+pub const TREE_PAGE_BYTES: u64 = 4096;
+
 /// Addresses reserved for the tree file: 1 TiB, ten times the largest database that is promised. Address space is free;
 /// running out of it would need a remap under readers.
 pub const TREE_RESERVED_PAGES: u64 = (1 << 40) / 4096;
