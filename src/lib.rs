@@ -17,6 +17,7 @@ pub mod wal;
 pub mod mvcc;
 pub mod apply;
 pub mod raft;
+pub mod replica;
 
 // Shell.
 pub mod log;
@@ -25,3 +26,6 @@ pub mod preflight;
 pub mod disk;
 pub mod net;
 pub mod rpc;
+pub mod service;
+pub mod shard;
+pub mod start;

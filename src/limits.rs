@@ -230,6 +230,81 @@ const _: () = assert!(RAFT_MESSAGE_BYTES_MAX <= RAFT_UNCOMMITTED_BYTES_MAX);
 
 // ---- replica ----
 
+/// Time between heartbeats. etcd's default for `--heartbeat-interval`.
+pub const REPLICA_TICK: Duration = Duration::from_millis(100);
+
+/// Ticks without a leader before an election. etcd's default: `--election-timeout` of a second.
+pub const REPLICA_ELECTION_TICKS: usize = 10;
+
+/// How long a request may take, beside two election timeouts. etcd's figure.
+pub const REPLICA_REQUEST_TIMEOUT_BASE: Duration = Duration::from_secs(5);
+
+/// Committed entries that may wait to be applied before proposals are refused. etcd's figure.
+pub const REPLICA_APPLY_GAP_MAX: u64 = 5000;
+
+/// Proposals of this member that may wait for an answer: a hundred thousand in flight are an overload, not a load.
+pub const REPLICA_PROPOSALS_MAX: usize = 100_000;
+
+/// Their bytes.
+pub const REPLICA_PROPOSALS_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Bytes of a batch after which the next command begins another. A larger command travels alone.
+pub const REPLICA_BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Groups in flight beyond which proposals gather for the next batch: while one is written the other is encoded.
+pub const REPLICA_GROUPS_IN_FLIGHT_MAX: usize = 2;
+
+/// Batches proposed in one turn, all of them one group: what queued behind a slow group is several batches long.
+pub const REPLICA_BATCHES_PER_TURN_MAX: usize = 8;
+
+/// Entries applied in one transaction of the tree.
+pub const REPLICA_APPLY_ENTRIES_MAX: usize = 1024;
+
+/// A checkpoint comes at the latest so long after the last one: bounds what a restart applies again.
+pub const REPLICA_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The part of the interval that passes at least between two checkpoints that a long log or a lack of space asks for.
+pub const REPLICA_CHECKPOINT_SOON_PART: u32 = 8;
+
+/// Pages that a checkpoint would write, above which it comes at once (64 MiB): bounds the process's own copies of pages.
+pub const REPLICA_CHECKPOINT_DIRTY_PAGES: u64 = 16_384;
+
+/// Bytes of log files above which a checkpoint comes at once (512 MiB): bounds what a restart reads.
+pub const REPLICA_WAL_CHECKPOINT_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Entries below the checkpoint that stay for followers that lag. etcd's figure (`--snapshot-catchup-entries`).
+pub const REPLICA_CATCH_UP_ENTRIES: u64 = 5000;
+
+/// Rows that one step of a compaction looks at: about 0.2 ms.
+pub const REPLICA_COMPACT_ROWS_PER_STEP: usize = 64;
+
+/// Pause between steps of a compaction, for everything else.
+pub const REPLICA_COMPACT_PAUSE: Duration = Duration::from_micros(500);
+
+/// How long to wait before space is asked for again after there was none.
+pub const REPLICA_SPACE_RETRY: Duration = Duration::from_secs(1);
+
+/// Free pages below which the tree file grows ahead of use (32 MiB).
+pub const REPLICA_FREE_PAGES_LOW: u64 = 8192;
+
+/// Pages asked for at once, when applying waits for space and doubles what it asks for (4 GiB).
+pub const REPLICA_GROW_PAGES_MAX: u64 = 1 << 20;
+
+/// The part of the low mark of free pages (4 MiB of 32) that is kept for deletions and compactions when the file cannot
+/// grow: they make space.
+pub const REPLICA_FREE_PAGES_RESERVED_PART: u64 = 8;
+
+/// Pages that writing a key may take beside its bytes': a copy of its leaf, a share of splits, of the revisions' leaf and of
+/// the branches above. An estimate on the safe side of the average; what it misses makes applying wait for space.
+pub const REPLICA_PAGES_PER_WRITE: u64 = 3;
+
+const _: () =
+    assert!(REPLICA_BATCH_BYTES_MAX + REQUEST_BYTES_MAX_DEFAULT + REQUEST_OVERHEAD_BYTES < RAFT_ENTRY_BYTES_MAX);
+const _: () = assert!(REPLICA_GROUPS_IN_FLIGHT_MAX <= WAL_GROUPS_IN_FLIGHT_MAX);
+const _: () = assert!(REPLICA_FREE_PAGES_RESERVED_PART > 1);
+// What gathers behind a slow disk fits into one group of the log, a message on top of the bound included.
+const _: () = assert!(RAFT_UNPERSISTED_BYTES_MAX + 24 * 1024 * 1024 < WAL_GROUP_BYTES_MAX);
+const _: () = assert!(REPLICA_WAL_CHECKPOINT_BYTES * 2 <= WAL_SEGMENT_BYTES * 32);
 // ---- log ----
 
 /// Lines that wait for the log's thread. A disk that stalls for seconds must not stall an executor; what does not fit is
@@ -274,6 +349,9 @@ pub const RESOLVE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 pub const RESOLVE_RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
 // ---- disk ----
+
+/// A page of the tree as a 64-bit length.
+pub const TREE_PAGE_BYTES: u64 = 4096;
 
 /// Addresses reserved for the tree file: 1 TiB, ten times the largest database that is promised. Address space is free;
 /// running out of it would need a remap under readers.
@@ -382,4 +460,29 @@ const _: () = assert!(SEND_BUFFER_BYTES_MAX <= WRITE_GATHER_BYTES, "what one str
 
 // ---- service ----
 
+/// The first guess at a range's answer: most are a key or a few.
+pub const RANGE_SMALL_BYTES: usize = 512;
+
+/// A range's answer up to this size is encoded in one buffer and one pass; a larger one in chunks and two.
+pub const RANGE_WHOLE_BYTES_MAX: usize = 128 * 1024;
+
+/// A chunk of a large answer: what one slow reader holds beside its window.
+pub const RANGE_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Cells that a read looks at before other calls have their turn: some hundred microseconds.
+pub const RANGE_CELLS_PER_STEP: usize = 4096;
+
+/// The same for HashKV, which is in nobody's way.
+pub const HASH_CELLS_PER_STEP: usize = 1024;
+
 // ---- shard ----
+
+/// Messages on the way between two shards. Each is a batch of whatever gathered, so a few suffice; a full channel makes the
+/// next batch larger.
+pub const MESH_MESSAGES_MAX: usize = 16;
+
+/// Threads for what would block an executor: one for a checkpoint, one for a segment that is zero-filled meanwhile.
+pub const BLOCKING_THREADS: usize = 2;
+
+/// How long a stop waits for open calls. Below the 5 s after which supervisors of etcd commonly lose patience.
+pub const DRAIN_PATIENCE: Duration = Duration::from_secs(3);

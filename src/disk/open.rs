@@ -3,8 +3,8 @@
 //!
 //! Which of the two exist
 //! - neither: a new member. The log is made first, the tree file after it.
-//! - a log without a tree: a first start that was cut short, or a tree file that was lost. An empty tree is made; `wal`
-//!   refuses unless its entries reach back to the first, so that replay rebuilds everything or nothing is served.
+//! - a log without a tree: a first start that was cut short, or a tree file that was lost. An empty tree is made; the
+//!   replica refuses it if the log has entries, because the first group is written after the tree's first checkpoint.
 //! - a tree without a log: the log was lost, and with it whatever was acknowledged since the last checkpoint. Refused.
 //!
 //! Invariants
@@ -20,9 +20,9 @@ use crate::disk::log::run_blocking;
 use crate::disk::map::TreeFile;
 use crate::disk::read::MappedFile;
 use crate::limits;
-use crate::tree::{self, Arena, Tree};
+use crate::tree::{self, Arena, Stamp, Tree};
 use crate::types::{BootNonce, PageNumber, RaftIndex, Term};
-use crate::wal::{self, Entry, FileName, HardState, Identity, Log};
+use crate::wal::{self, FileName, Identity, Log, Recovered};
 
 /// Where a member's files are.
 #[derive(Clone, Debug)]
@@ -40,18 +40,17 @@ pub struct Store {
     pub tree: Tree,
     /// Its file.
     pub tree_file: Arc<TreeFile>,
-    /// The appender.
-    pub log: Log,
-    /// Entries of the log from `base` on.
-    pub entries: Vec<Entry>,
-    /// The entry before the first of `entries`.
-    pub base: wal::EntryId,
-    /// The newest hard state, default when the log is new.
-    pub hard_state: HardState,
-    /// Whether there was nothing before.
-    pub is_new: bool,
-    /// What was odd but harmless, for the process's log.
-    pub notes: Vec<String>,
+    /// The log.
+    pub log: StoreLog,
+}
+
+/// The log of an opened store.
+#[derive(Debug)]
+pub enum StoreLog {
+    /// There was none; it is ready for its first entry.
+    New(Box<Log>),
+    /// What recovery found; its repairs are carried out.
+    Recovered(Box<Recovered>),
 }
 
 /// Why a directory was not opened.
@@ -116,85 +115,75 @@ fn offset_of(error: &tree::Error) -> String {
     }
 }
 
-/// Opens or makes the store of `identity` in `paths`.
-pub fn open(
-    paths: &Paths,
-    identity: Identity,
-    boot: BootNonce,
-    config: wal::Config,
-    entries_kept: u64,
-) -> Result<Store, OpenError> {
+/// What the store is opened for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Whose it must be.
+    pub identity: Identity,
+    /// Drawn at random for this start.
+    pub boot: BootNonce,
+    /// Sizes of what is appended from now on.
+    pub log: wal::Config,
+    /// Entries below the checkpoint to keep for members that lag.
+    pub entries_kept: u64,
+    /// Where a stamp says that its tree was installed.
+    pub installed_index: fn(&Stamp) -> RaftIndex,
+}
+
+impl Wanted {
+    fn installed_index(&self, stamp: &Stamp) -> RaftIndex {
+        (self.installed_index)(stamp)
+    }
+}
+
+/// Opens or makes the store in `paths`.
+pub fn open(paths: &Paths, wanted: &Wanted) -> Result<Store, OpenError> {
     let names = names_in(&paths.wal)?;
     let has_log = names.iter().any(|name| matches!(FileName::parse(name), Some(FileName::Segment(_) | FileName::Mark)));
     let has_tree = paths.tree.metadata().is_ok_and(|metadata| metadata.len() > 0);
     match (has_log, has_tree) {
         (false, true) => Err(OpenError::LogMissing { directory: paths.wal.clone(), tree: paths.tree.clone() }),
-        (false, false) => make(paths, identity, boot, config),
-        (true, _) => recover(paths, &names, identity, boot, config, entries_kept),
+        (false, false) => make(paths, wanted),
+        (true, _) => recover(paths, &names, wanted),
     }
 }
 
-fn make(paths: &Paths, identity: Identity, boot: BootNonce, config: wal::Config) -> Result<Store, OpenError> {
-    let created = Log::create(config, identity, boot);
+fn make(paths: &Paths, wanted: &Wanted) -> Result<Store, OpenError> {
+    let created = Log::create(wanted.log, wanted.identity, wanted.boot);
     for step in created.steps {
         run_blocking(&paths.wal, step)?;
     }
     let tree_file = TreeFile::open(&paths.tree, limits::TREE_RESERVED_PAGES)?;
     let tree = make_tree(paths, &tree_file)?;
-    Ok(Store {
-        tree,
-        tree_file,
-        log: created.log,
-        entries: Vec::new(),
-        base: wal::EntryId::default(),
-        hard_state: HardState::default(),
-        is_new: true,
-        notes: Vec::new(),
-    })
+    Ok(Store { tree, tree_file, log: StoreLog::New(Box::new(created.log)) })
 }
 
-fn recover(
-    paths: &Paths,
-    names: &[String],
-    identity: Identity,
-    boot: BootNonce,
-    config: wal::Config,
-    entries_kept: u64,
-) -> Result<Store, OpenError> {
+fn recover(paths: &Paths, names: &[String], wanted: &Wanted) -> Result<Store, OpenError> {
     let tree_file = TreeFile::open(&paths.tree, limits::TREE_RESERVED_PAGES)?;
     let opened = open_tree(paths, &tree_file)?;
     let stamp = opened.as_ref().map(|tree| tree.shared().latest_stamp());
     let files = Files::read(&paths.wal, names)?;
-    let recovered = wal::recover(wal::RecoverInput {
-        config,
-        identity,
-        boot,
+    let mut recovered = wal::recover(wal::RecoverInput {
+        config: wanted.log,
+        identity: wanted.identity,
+        boot: wanted.boot,
         files: files.segments(),
         mark: files.mark(),
         tree_applied: stamp.map_or(RaftIndex(0), |stamp| stamp.applied_index),
         tree_term: stamp.map_or(Term(0), |stamp| stamp.applied_term),
-        tree_installed: RaftIndex(0),
-        entries_kept,
+        tree_installed: stamp.map_or(RaftIndex(0), |stamp| wanted.installed_index(&stamp)),
+        entries_kept: wanted.entries_kept,
     })
     .map_err(|error| OpenError::Log { directory: paths.wal.clone(), error })?;
     drop(files);
-    for step in recovered.repairs {
+    for step in std::mem::take(&mut recovered.repairs) {
         run_blocking(&paths.wal, step)?;
     }
     let tree = match opened {
         Some(tree) => tree,
         None => make_tree(paths, &tree_file)?,
     };
-    Ok(Store {
-        tree,
-        tree_file,
-        log: recovered.log,
-        entries: recovered.entries,
-        base: recovered.base,
-        hard_state: recovered.hard_state,
-        is_new: false,
-        notes: recovered.notes,
-    })
+    Ok(Store { tree, tree_file, log: StoreLog::Recovered(Box::new(recovered)) })
 }
 
 /// The tree in the file; `None` if the file holds none yet.

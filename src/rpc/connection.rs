@@ -254,7 +254,7 @@ where
                 let open = Open::new(&self.calls, &self.shared);
                 let message_bytes_max = self.shared.config().message_bytes_max;
                 let requests = Requests::new(stream, &head, message_bytes_max, self.budget.clone());
-                let reply = Reply::new(respond, head.deadline(), open);
+                let reply = Reply::new(respond, &head, open);
                 glommio::spawn_local(self.handler.call(Call { head, requests, reply })).detach();
             }
             Err(refusal) => {

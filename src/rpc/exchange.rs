@@ -12,7 +12,7 @@
 use super::clock::Alarm;
 use super::connection::Open;
 use super::frame::{self, Budget, Deframer, FrameError};
-use super::head::{Head, Refusal};
+use super::head::{GRPC, Head, Refusal};
 use super::status::{self, Code, Status};
 use crate::limits;
 use bytes::Bytes;
@@ -24,9 +24,7 @@ use http::{Response, StatusCode};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
-const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
@@ -41,25 +39,36 @@ pub struct Call {
     pub reply: Reply,
 }
 
+/// How many messages answer a call that has one request: grpc-go reads that request differently.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answers {
+    /// One: what may come after the request is not looked at.
+    One,
+    /// A stream of them: the client must have sent one request and be done.
+    Many,
+}
+
 /// The messages of a call, as they arrive.
 #[derive(Debug)]
 pub struct Requests {
     stream: RecvStream,
     deframer: Deframer,
     compression: Option<String>,
+    /// The one request of a call with many answers, until it is known to be the only one.
+    first: Option<Bytes>,
     ended: bool,
 }
 
 impl Requests {
     pub(super) fn new(stream: RecvStream, head: &Head, message_bytes_max: usize, budget: Budget) -> Self {
         let compression = head.compression().map(str::to_owned);
-        Self { stream, deframer: Deframer::new(message_bytes_max, budget), compression, ended: false }
+        Self { stream, deframer: Deframer::new(message_bytes_max, budget), compression, first: None, ended: false }
     }
 
     /// The next message; `None` when the client has sent all.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
         loop {
-            if let Some(message) = self.deframer.next().map_err(|error| self.refuse(error))? {
+            if let Some(message) = self.deframer.poll().map_err(|error| self.refuse(error))? {
                 return Poll::Ready(Ok(Some(message)));
             }
             if self.ended {
@@ -78,12 +87,29 @@ impl Requests {
         }
     }
 
-    /// The one message of a call that has one. What may come after it is not looked at, as grpc-go does not.
-    pub fn poll_only(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
+    /// The one message of a call that has one.
+    pub fn poll_only(&mut self, answers: Answers, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
         if let Some(name) = &self.compression {
             return Poll::Ready(Err(not_installed(name)));
         }
-        self.poll_next(context).map(|next| next?.ok_or(Status::new(Code::Unknown, "EOF")))
+        if answers == Answers::One {
+            return self.poll_next(context).map(|next| next?.ok_or(Status::new(Code::Unknown, "EOF")));
+        }
+        loop {
+            let next = ready!(self.poll_next(context))?;
+            let violation = match (self.first.take(), next) {
+                (None, Some(message)) => {
+                    self.first = Some(message);
+                    continue;
+                }
+                (Some(message), None) => return Poll::Ready(Ok(message)),
+                (None, None) => "cardinality violation: received no request message from non-client-streaming RPC",
+                (Some(_), Some(_)) => {
+                    "cardinality violation: received multiple request messages for non-client-streaming RPC"
+                }
+            };
+            return Poll::Ready(Err(Status::new(Code::Internal, violation)));
+        }
     }
 
     fn refuse(&self, error: FrameError) -> Status {
@@ -125,13 +151,15 @@ enum Sending {
 #[derive(Debug)]
 pub struct Reply {
     sending: Sending,
+    content_type: HeaderValue,
     deadline: Option<Alarm>,
     open: Open,
 }
 
 impl Reply {
-    pub(super) fn new(respond: SendResponse<Bytes>, deadline: Option<Instant>, open: Open) -> Self {
-        Self { sending: Sending::Before(respond), deadline: deadline.map(Alarm::at), open }
+    pub(super) fn new(respond: SendResponse<Bytes>, head: &Head, open: Open) -> Self {
+        let deadline = head.deadline().map(Alarm::at);
+        Self { sending: Sending::Before(respond), content_type: head.content_type(), deadline, open }
     }
 
     /// Does `work`, but no longer than the caller waits for it: `Err` when the client reset the stream or is gone, or
@@ -146,13 +174,18 @@ impl Reply {
     }
 
     /// The one message of `requests`, no longer than the caller waits.
-    pub async fn only(&mut self, requests: &mut Requests) -> Result<Bytes, Status> {
-        self.guard(poll_fn(|context| requests.poll_only(context))).await?
+    pub async fn only(&mut self, requests: &mut Requests, answers: Answers) -> Result<Bytes, Status> {
+        self.guard(poll_fn(|context| requests.poll_only(answers, context))).await?
     }
 
     /// The next message of `requests`.
     pub async fn next(&mut self, requests: &mut Requests) -> Result<Option<Bytes>, Status> {
         self.guard(poll_fn(|context| requests.poll_next(context))).await?
+    }
+
+    /// Lets others have their turn if it is time for that, and finds out whether anybody still waits.
+    pub async fn turn(&mut self) -> Result<(), Status> {
+        self.guard(glommio::executor().yield_if_needed()).await
     }
 
     /// Ready when nobody waits for the answer any more, with the reason.
@@ -220,7 +253,7 @@ impl Reply {
         if let Sending::Before(respond) = &mut self.sending {
             self.open.on_answer();
             let mut response = Response::new(());
-            response.headers_mut().insert(CONTENT_TYPE, GRPC);
+            response.headers_mut().insert(CONTENT_TYPE, self.content_type.clone());
             self.sending = match respond.send_response(response, false) {
                 Ok(stream) => Sending::Messages(stream),
                 Err(_) => Sending::Done,
@@ -236,7 +269,7 @@ impl Reply {
     pub fn finish(mut self, status: Status) {
         self.open.on_answer();
         match std::mem::replace(&mut self.sending, Sending::Done) {
-            Sending::Before(respond) => only_trailers(respond, StatusCode::OK, &status),
+            Sending::Before(respond) => only_trailers(respond, StatusCode::OK, self.content_type.clone(), &status),
             Sending::Messages(mut stream) => {
                 let mut trailers = HeaderMap::with_capacity(2);
                 put_status(&mut trailers, &status);
@@ -249,13 +282,13 @@ impl Reply {
 
 /// Answers a request that did not become a call.
 pub(super) fn refuse(respond: SendResponse<Bytes>, refusal: &Refusal) {
-    only_trailers(respond, refusal.http, &refusal.status);
+    only_trailers(respond, refusal.http, GRPC, &refusal.status);
 }
 
-fn only_trailers(mut respond: SendResponse<Bytes>, http: StatusCode, status: &Status) {
+fn only_trailers(mut respond: SendResponse<Bytes>, http: StatusCode, content_type: HeaderValue, status: &Status) {
     let mut response = Response::new(());
     *response.status_mut() = http;
-    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     put_status(response.headers_mut(), status);
     // An error means that the client is gone.
     let _ = respond.send_response(response, true);

@@ -78,14 +78,14 @@ impl Deframer {
         Self { partial: BytesMut::new(), chunk: Bytes::new(), message_bytes_max, budget }
     }
 
-    /// Hands in the next chunk. Only after `next` said that it has no message.
+    /// Hands in the next chunk. Only after `poll` said that it has no message.
     pub fn push(&mut self, chunk: Bytes) {
         assert!(self.chunk.is_empty(), "the chunk before was not used up");
         self.chunk = chunk;
     }
 
     /// The next message, or `None` when more chunks are needed.
-    pub fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
+    pub fn poll(&mut self) -> Result<Option<Bytes>, FrameError> {
         if self.partial.is_empty() {
             let Some(length) = self.length_in(&self.chunk)? else {
                 return self.keep(self.chunk.len());
@@ -111,9 +111,10 @@ impl Deframer {
         Ok(Some(message.freeze()))
     }
 
-    /// Called when the stream has ended and `next` has no more: an error if it ended inside a message.
+    /// Called when the stream has ended and `poll` has no more: an error if it ended inside a message. An end inside a
+    /// prefix is one like any other to grpc-go, and so it is here.
     pub fn finish(&self) -> Result<(), FrameError> {
-        if self.partial.is_empty() { Ok(()) } else { Err(FrameError::Cut) }
+        if self.partial.len() < PREFIX_BYTES { Ok(()) } else { Err(FrameError::Cut) }
     }
 
     /// Moves `count` bytes of the chunk to the partial message.
@@ -182,7 +183,7 @@ mod tests {
 
     fn drain(deframer: &mut Deframer, chunk: &[u8], out: &mut Vec<Vec<u8>>) -> Result<(), FrameError> {
         deframer.push(Bytes::copy_from_slice(chunk));
-        while let Some(message) = deframer.next()? {
+        while let Some(message) = deframer.poll()? {
             out.push(message.to_vec());
         }
         Ok(())
@@ -233,7 +234,7 @@ mod tests {
         let chunk = Bytes::from(framed(&[b"hello".to_vec()]));
         let mut deframer = Deframer::new(64, Budget::default());
         deframer.push(chunk.clone());
-        let message = deframer.next().unwrap().unwrap();
+        let message = deframer.poll().unwrap().unwrap();
         assert_eq!(message.as_ptr(), chunk[PREFIX_BYTES..].as_ptr());
     }
 
@@ -246,7 +247,7 @@ mod tests {
         assert_eq!(check(&[0, 0, 0, 0, 5]), Err(FrameError::TooLarge { length: 5, max: 4 }));
         assert_eq!(check(&[1, 0, 0, 0, 1, 9]), Err(FrameError::Compressed));
         assert_eq!(check(&[7, 0, 0, 0, 1, 9]), Err(FrameError::Flag(7)));
-        assert_eq!(check(&[0, 0, 0]), Err(FrameError::Cut));
+        assert_eq!(check(&[0, 0, 0]), Ok(()));
         assert_eq!(check(&[0, 0, 0, 0, 4, 1, 2, 3]), Err(FrameError::Cut));
         assert_eq!(check(&[0, 0, 0, 0, 0]), Ok(()));
         // The length is judged before the flag, as grpc-go does.
@@ -258,10 +259,10 @@ mod tests {
         let budget = Budget::default();
         let mut deframer = Deframer::new(1 << 30, budget.clone());
         deframer.push(Bytes::from_static(&[0, 0x20, 0, 0, 0]));
-        assert_eq!(deframer.next(), Ok(None));
+        assert_eq!(deframer.poll(), Ok(None));
         assert!(deframer.partial.capacity() < 4096);
         budget.take(limits::PARTIAL_BYTES_PER_CONNECTION_MAX - 10).unwrap();
         deframer.push(Bytes::from_static(&[0; 6]));
-        assert_eq!(deframer.next(), Err(FrameError::Budget));
+        assert_eq!(deframer.poll(), Err(FrameError::Budget));
     }
 }

@@ -10,8 +10,12 @@ use super::status::{Code, Status};
 use super::timeout;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri};
 use std::time::Instant;
+
+/// The content type of most answers.
+pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// What a call said before its messages.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub struct Head {
     deadline: Option<Instant>,
     /// The `grpc-encoding`, when it is one that we would have to undo.
     compression: Option<String>,
+    /// The content type of the answer, which repeats the request's format.
+    content_type: HeaderValue,
 }
 
 /// A request that is not a gRPC call, or not one that can be begun.
@@ -42,19 +48,22 @@ impl Head {
         let mut content_type = None;
         let mut deadline = Ok(None);
         let mut compression = None;
+        let mut metadata = Ok(());
         for (name, value) in &parts.headers {
             match name.as_str() {
                 "content-type" => content_type = Some(value),
                 "grpc-timeout" => deadline = parse_deadline(value).map(Some),
                 "grpc-encoding" if value != "identity" && !value.is_empty() => compression = Some(lossy(value)),
+                name if name.ends_with("-bin") => metadata = metadata.and_then(|()| check_binary(name, value)),
                 _ => {}
             }
         }
-        if !content_type.is_some_and(is_grpc) {
+        let Some(answered_with) = content_type.and_then(answer_type) else {
             let shown = content_type.map(lossy).unwrap_or_default();
             let message = format!("invalid gRPC request content-type {shown:?}");
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, message));
-        }
+        };
+        metadata?;
         let deadline = deadline?;
         if parts.method != Method::POST {
             let message =
@@ -65,12 +74,12 @@ impl Head {
             return Err(Refusal { http: StatusCode::OK, status: Status::DEADLINE_EXCEEDED });
         }
         let deadline = deadline.map(|(at, _)| at);
-        Ok(Self { uri: parts.uri, headers: parts.headers, deadline, compression })
+        Ok(Self { uri: parts.uri, headers: parts.headers, deadline, compression, content_type: answered_with })
     }
 
-    /// The `:path`, such as `/package.Service/Method`.
+    /// The `:path`, such as `/package.Service/Method`. gRPC knows no query: what looks like one is part of it.
     pub fn path(&self) -> &str {
-        self.uri.path()
+        self.uri.path_and_query().map_or("", PathAndQuery::as_str)
     }
 
     /// One header field's first value.
@@ -83,6 +92,11 @@ impl Head {
         self.deadline
     }
 
+    /// The content type of the answer.
+    pub(super) fn content_type(&self) -> HeaderValue {
+        self.content_type.clone()
+    }
+
     /// The compression of the messages, when there is one.
     pub(super) fn compression(&self) -> Option<&str> {
         self.compression.as_deref()
@@ -93,13 +107,29 @@ fn lossy(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-/// `application/grpc`, or that with a `+format` or `;parameter` after it.
-fn is_grpc(value: &HeaderValue) -> bool {
-    match value.as_bytes().strip_prefix(b"application/grpc") {
-        Some([]) => true,
-        Some([first, ..]) => matches!(first, b'+' | b';'),
-        None => false,
+/// The content type that answers one of gRPC's, `application/grpc` or that with `+format` or `;format` behind it.
+fn answer_type(value: &HeaderValue) -> Option<HeaderValue> {
+    match value.as_bytes().strip_prefix(b"application/grpc")? {
+        [] | [b'+' | b';'] => Some(GRPC),
+        [b'+' | b';', format @ ..] => HeaderValue::from_bytes(&[b"application/grpc+", format].concat()).ok(),
+        _ => None,
     }
+}
+
+/// Binary metadata is base64, padded or not; nobody here reads it, but grpc-go refuses what is not.
+fn check_binary(name: &str, value: &HeaderValue) -> Result<(), Refusal> {
+    let bytes = value.as_bytes();
+    let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let padding =
+        if bytes.len() % 4 == 0 { bytes.iter().rev().take(2).filter(|byte| **byte == b'=').count() } else { 0 };
+    let text = &bytes[..bytes.len() - padding];
+    let wrong = text.iter().position(|byte| !in_alphabet(*byte)).or((text.len() % 4 == 1).then_some(text.len()));
+    let Some(place) = wrong else { return Ok(()) };
+    let message = format!(
+        "malformed binary metadata {:?} in header {name:?}: illegal base64 data at input byte {place}",
+        lossy(value)
+    );
+    Err(Refusal::new(StatusCode::BAD_REQUEST, Code::Internal, message))
 }
 
 /// The deadline and the time it was counted from.
@@ -142,6 +172,34 @@ mod tests {
         assert_eq!(head.header(&HeaderName::from_static("hasleader")), Some(&b"true"[..]));
         assert_eq!(head.header(&HeaderName::from_static("token")), None);
         assert_eq!(head.compression(), None);
+    }
+
+    #[test]
+    fn the_answers_content_type_repeats_the_format() {
+        for (asked, answered) in [
+            ("application/grpc", "application/grpc"),
+            ("application/grpc+", "application/grpc"),
+            ("application/grpc+proto", "application/grpc+proto"),
+            ("application/grpc;x=y", "application/grpc+x=y"),
+        ] {
+            let head = head("POST", &[("content-type", asked)]).unwrap();
+            assert_eq!(head.content_type(), answered);
+        }
+    }
+
+    #[test]
+    fn binary_metadata_must_be_base64() {
+        let with = |value| head("POST", &[("content-type", "application/grpc"), ("x-bin", value)]);
+        for fine in ["", "QQ", "QQ==", "QUI", "QUI=", "QUJD"] {
+            assert!(with(fine).is_ok(), "{fine}");
+        }
+        for (wrong, place) in [("!!!", 0), ("QU-D", 2), ("Q", 1)] {
+            let refusal = with(wrong).unwrap_err();
+            let text = format!(
+                "malformed binary metadata {wrong:?} in header \"x-bin\": illegal base64 data at input byte {place}"
+            );
+            assert_eq!((refusal.http.as_u16(), &*refusal.status.message), (400, text.as_str()));
+        }
     }
 
     #[test]

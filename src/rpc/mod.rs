@@ -11,13 +11,17 @@ mod pings;
 mod shutdown;
 mod status;
 #[cfg(test)]
+mod test_client;
+#[cfg(test)]
 mod tests;
 mod timeout;
 mod wire;
 
 pub use connection::{Handler, serve};
 pub use context::{Config, Context, Stats};
-pub use exchange::{Call, Reply, Requests, framed};
+pub use exchange::{Answers, Call, Reply, Requests, framed};
 pub use head::Head;
 pub use shutdown::Shutdown;
 pub use status::{Code, Status};
+#[cfg(test)]
+pub(crate) use test_client::TestClient;

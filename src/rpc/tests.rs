@@ -1,12 +1,13 @@
 //! Connections on loopback: the h2 crate's client, or raw bytes, against a handler that echoes.
 
+use super::test_client::{Answer, TestClient, framed_bytes, read, request_to};
 use super::*;
 use crate::limits;
 use crate::net::{Address, Bound, Connection};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, Task};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
@@ -42,7 +43,7 @@ impl Echo {
     async fn serve(self, call: Call) {
         let Call { head, mut requests, mut reply } = call;
         match head.path() {
-            "/echo/Unary" => match reply.only(&mut requests).await {
+            "/echo/Unary" => match reply.only(&mut requests, Answers::One).await {
                 Ok(message) => reply.message(framed_bytes(&message)).await,
                 Err(status) => reply.finish(status),
             },
@@ -57,7 +58,7 @@ impl Echo {
                 reply.finish(waited.err().unwrap_or(Status::OK));
             }
             "/echo/Big" => {
-                let message = reply.only(&mut requests).await.unwrap();
+                let message = reply.only(&mut requests, Answers::One).await.unwrap();
                 let length = usize::try_from(u32::from_be_bytes(message[..4].try_into().unwrap())).unwrap();
                 reply.message(framed_bytes(&vec![7; length])).await;
             }
@@ -70,12 +71,6 @@ impl Echo {
             other => reply.finish(Status::new(Code::Unimplemented, format!("unknown service {other}"))),
         }
     }
-}
-
-fn framed_bytes(message: &[u8]) -> Bytes {
-    let mut buffer = frame::open(message.len());
-    buffer.extend_from_slice(message);
-    frame::seal(buffer)
 }
 
 /// A server on a port of its own, and the way to connect to it.
@@ -109,71 +104,13 @@ impl Server {
         Connection::from_tcp(std::net::TcpStream::connect(address).unwrap()).unwrap().attach().unwrap()
     }
 
-    async fn client(&self) -> Client {
-        self.client_with(&mut h2::client::Builder::new()).await
-    }
-
-    async fn client_with(&self, builder: &mut h2::client::Builder) -> Client {
-        let shared = Context::new(Config::default(), Shutdown::default());
-        let wire = wire::Wire::new(self.connect(), shared);
-        let (send, connection) = builder.handshake::<_, Bytes>(wire).await.unwrap();
-        let driver = glommio::spawn_local(connection);
-        Client { send, driver }
+    async fn client(&self) -> TestClient {
+        TestClient::connect(self.connect()).await
     }
 }
 
-struct Client {
-    send: h2::client::SendRequest<Bytes>,
-    driver: Task<Result<(), h2::Error>>,
-}
-
-/// A whole answer.
-#[derive(Debug)]
-struct Answer {
-    http: StatusCode,
-    data: Bytes,
-    status: HeaderMap,
-}
-
-impl Answer {
-    fn code(&self) -> &str {
-        self.status.get("grpc-status").map_or("absent", |value| value.to_str().unwrap())
-    }
-
-    fn message(&self) -> &str {
-        self.status.get("grpc-message").map_or("", |value| value.to_str().unwrap())
-    }
-}
-
-fn request(path: &str) -> http::request::Builder {
-    http::Request::post(format!("http://localhost{path}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-}
-
-impl Client {
-    async fn call(&self, request: http::request::Builder, body: Bytes) -> Result<Answer, h2::Error> {
-        let mut send = self.send.clone().ready().await?;
-        let (response, mut stream) = send.send_request(request.body(()).unwrap(), false)?;
-        stream.send_data(body, true)?;
-        read_answer(response.await?).await
-    }
-
-    async fn unary(&self, path: &str, message: &[u8]) -> Answer {
-        self.call(request(path), framed_bytes(message)).await.unwrap()
-    }
-}
-
-async fn read_answer(response: http::Response<h2::RecvStream>) -> Result<Answer, h2::Error> {
-    let (parts, mut body) = response.into_parts();
-    let mut data = BytesMut::new();
-    while let Some(chunk) = body.data().await {
-        let chunk = chunk?;
-        body.flow_control().release_capacity(chunk.len())?;
-        data.put(chunk);
-    }
-    let status = body.trailers().await?.unwrap_or(parts.headers);
-    Ok(Answer { http: parts.status, data: data.freeze(), status })
+async fn unary(client: &TestClient, path: &str, message: &[u8]) -> Answer {
+    client.send(request_to(path), framed_bytes(message)).await.unwrap()
 }
 
 fn run<F: Future<Output = ()> + 'static>(work: impl FnOnce() -> F + Send + 'static) {
@@ -188,7 +125,7 @@ fn a_unary_call_is_answered() {
         let client = server.client().await;
         for length in [0, 1, 1000, 20_000, 1_500_000] {
             let message: Vec<u8> = (0..length).map(|index: u32| index.to_be_bytes()[3]).collect();
-            let answer = client.unary("/echo/Unary", &message).await;
+            let answer = unary(&client, "/echo/Unary", &message).await;
             assert_eq!((answer.http.as_u16(), answer.code(), answer.message()), (200, "0", ""));
             assert_eq!(answer.data, framed_bytes(&message));
         }
@@ -203,16 +140,16 @@ fn a_waiting_call_holds_up_no_other_and_reset_or_deadline_ends_it() {
         let server = Server::start(Config::default());
         let client = server.client().await;
         let mut send = client.send.clone().ready().await.unwrap();
-        let (_response, mut stream) = send.send_request(request("/echo/Never").body(()).unwrap(), true).unwrap();
-        let late = client.call(request("/echo/Never").header("grpc-timeout", "20m"), Bytes::new());
-        let answer = client.unary("/echo/Unary", b"x").await;
+        let (_response, mut stream) = send.send_request(request_to("/echo/Never").body(()).unwrap(), true).unwrap();
+        let late = client.send(request_to("/echo/Never").header("grpc-timeout", "20m"), Bytes::new());
+        let answer = unary(&client, "/echo/Unary", b"x").await;
         assert_eq!(answer.code(), "0");
         let late = late.await.unwrap();
         assert_eq!((late.code(), late.message()), ("4", "context deadline exceeded"));
         assert_eq!(server.echo.dropped.get(), 1);
         stream.send_reset(h2::Reason::CANCEL);
         while server.echo.dropped.get() < 2 {
-            client.unary("/echo/Unary", b"y").await;
+            unary(&client, "/echo/Unary", b"y").await;
         }
         assert_eq!(server.context.stats().calls_begun, server.context.stats().calls_ended);
     });
@@ -223,9 +160,9 @@ fn a_slow_reader_is_fed_as_its_window_allows() {
     run(|| async {
         let server = Server::start(Config::default());
         let mut builder = h2::client::Builder::new();
-        let client = server.client_with(builder.initial_window_size(1000)).await;
+        let client = TestClient::connect_with(server.connect(), builder.initial_window_size(1000)).await;
         let length = 3_000_000u32;
-        let answer = client.unary("/echo/Big", &length.to_be_bytes()).await;
+        let answer = unary(&client, "/echo/Big", &length.to_be_bytes()).await;
         assert_eq!(answer.code(), "0");
         assert_eq!(answer.data.len(), usize::try_from(length).unwrap() + frame::PREFIX_BYTES);
         assert_eq!(answer.data[..5], frame::prefix(3_000_000));
@@ -241,7 +178,7 @@ fn messages_stream_both_ways_and_trailers_are_escaped() {
         for message in ["one", "two", ""] {
             body.put(framed_bytes(message.as_bytes()));
         }
-        let answer = client.call(request("/echo/Stream"), body.clone().freeze()).await.unwrap();
+        let answer = client.send(request_to("/echo/Stream"), body.clone().freeze()).await.unwrap();
         assert_eq!(answer.data, body);
         assert_eq!((answer.code(), answer.message()), ("15", "100%25 lost"));
     });
@@ -254,29 +191,29 @@ fn bad_calls_are_refused_in_grpc_gos_words() {
         let server = Server::start(config);
         let client = server.client().await;
         let check = async |request: http::request::Builder, body: &[u8], http: u16, code: &str, message: &str| {
-            let answer = client.call(request, Bytes::copy_from_slice(body)).await.unwrap();
+            let answer = client.send(request, Bytes::copy_from_slice(body)).await.unwrap();
             assert_eq!((answer.http.as_u16(), answer.code(), answer.message()), (http, code, message));
         };
-        let unary = || request("/echo/Unary");
+        let echo = || request_to("/echo/Unary");
         let gzip = "grpc: Decompressor is not installed for grpc-encoding \"gzip\"";
         let larger = "grpc: received message larger than max (11 vs. 10)";
-        check(unary(), &[0, 0, 0, 0, 11], 200, "8", larger).await;
-        check(unary(), &[1, 0, 0, 0, 1, 0], 200, "13", "grpc: compressed flag set with identity or empty encoding")
+        check(echo(), &[0, 0, 0, 0, 11], 200, "8", larger).await;
+        check(echo(), &[1, 0, 0, 0, 1, 0], 200, "13", "grpc: compressed flag set with identity or empty encoding")
             .await;
-        check(unary().header("grpc-encoding", "gzip"), &[1, 0, 0, 0, 1, 0], 200, "12", gzip).await;
-        check(unary().header("grpc-encoding", "gzip"), &[0, 0, 0, 0, 1, 0], 200, "12", gzip).await;
-        check(unary(), &[9, 0, 0, 0, 1, 0], 200, "13", "grpc: received unexpected payload format 9").await;
-        check(unary(), &[], 200, "2", "EOF").await;
-        check(unary(), &[0, 0, 0], 200, "2", "unexpected EOF").await;
-        check(unary(), &[0, 0, 0, 0, 5, 1], 200, "2", "unexpected EOF").await;
-        check(unary(), &[0, 0, 0, 0, 0, 1, 2, 3], 200, "0", "").await;
-        check(request("/nowhere/At"), &[0; 5], 200, "12", "unknown service /nowhere/At").await;
+        check(echo().header("grpc-encoding", "gzip"), &[1, 0, 0, 0, 1, 0], 200, "12", gzip).await;
+        check(echo().header("grpc-encoding", "gzip"), &[0, 0, 0, 0, 1, 0], 200, "12", gzip).await;
+        check(echo(), &[9, 0, 0, 0, 1, 0], 200, "13", "grpc: received unexpected payload format 9").await;
+        check(echo(), &[], 200, "2", "EOF").await;
+        check(echo(), &[0, 0, 0], 200, "2", "EOF").await;
+        check(echo(), &[0, 0, 0, 0, 5, 1], 200, "2", "unexpected EOF").await;
+        check(echo(), &[0, 0, 0, 0, 0, 1, 2, 3], 200, "0", "").await;
+        check(request_to("/nowhere/At"), &[0; 5], 200, "12", "unknown service /nowhere/At").await;
         let bare = http::Request::post("http://localhost/echo/Unary");
         check(bare, &[0; 5], 415, "3", "invalid gRPC request content-type \"\"").await;
-        let wrong_method = unary().method("PUT");
+        let wrong_method = echo().method("PUT");
         check(wrong_method, &[0; 5], 405, "13", "Received a HEADERS frame with :method \"PUT\" which should be POST")
             .await;
-        assert_eq!(client.unary("/echo/Unary", b"still here").await.code(), "0");
+        assert_eq!(unary(&client, "/echo/Unary", b"still here").await.code(), "0");
     });
 }
 
@@ -286,11 +223,11 @@ fn the_shutdown_lets_open_calls_end_and_begins_no_more() {
         let server = Server::start(Config::default());
         let client = server.client().await;
         let mut send = client.send.clone().ready().await.unwrap();
-        let (response, mut stream) = send.send_request(request("/echo/Unary").body(()).unwrap(), false).unwrap();
-        client.unary("/echo/Unary", b"the call above has begun").await;
+        let (response, mut stream) = send.send_request(request_to("/echo/Unary").body(()).unwrap(), false).unwrap();
+        unary(&client, "/echo/Unary", b"the call above has begun").await;
         server.context.shutdown().begin();
         stream.send_data(framed_bytes(b"late"), true).unwrap();
-        let answer = read_answer(response.await.unwrap()).await.unwrap();
+        let answer = read(response.await.unwrap()).await.unwrap();
         assert_eq!((answer.code(), &answer.data[5..]), ("0", &b"late"[..]));
         drop((client.send, send, stream));
         client.driver.await.unwrap();
@@ -305,8 +242,8 @@ fn a_connection_that_dies_takes_its_calls_with_it() {
         let server = Server::start(Config::default());
         let client = server.client().await;
         let mut send = client.send.clone().ready().await.unwrap();
-        let (_response, _stream) = send.send_request(request("/echo/Never").body(()).unwrap(), false).unwrap();
-        client.unary("/echo/Unary", b"x").await;
+        let (_response, _stream) = send.send_request(request_to("/echo/Never").body(()).unwrap(), false).unwrap();
+        unary(&client, "/echo/Unary", b"x").await;
         client.driver.cancel().await;
         drop((client.send, send, _response, _stream));
         while server.context.stats().connections_ended < 1 || server.echo.dropped.get() < 1 {
@@ -358,7 +295,7 @@ fn garbage_ends_its_own_connection_alone() {
             stream.close().await.unwrap();
             stream.read_to_end(&mut Vec::new()).await.ok();
         }
-        assert_eq!(client.unary("/echo/Unary", b"unharmed").await.code(), "0");
+        assert_eq!(unary(&client, "/echo/Unary", b"unharmed").await.code(), "0");
     });
 }
 
@@ -385,9 +322,9 @@ fn header_floods_are_bounded() {
         let server = Server::start(Config::default());
         let client = server.client().await;
         let big = "x".repeat(usize::try_from(limits::HEADER_LIST_BYTES_MAX).unwrap());
-        let flooded = client.call(request("/echo/Unary").header("metadata", big), framed_bytes(b"x")).await;
+        let flooded = client.send(request_to("/echo/Unary").header("metadata", big), framed_bytes(b"x")).await;
         assert!(flooded.is_err() || flooded.unwrap().http == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-        assert_eq!(client.unary("/echo/Unary", b"x").await.code(), "0");
+        assert_eq!(unary(&client, "/echo/Unary", b"x").await.code(), "0");
     });
 }
 
