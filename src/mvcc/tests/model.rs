@@ -15,7 +15,8 @@ use crate::command::{
     Command, Compare, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse, RangeRequest,
     RangeResponse, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
 };
-use crate::mvcc::Error;
+use crate::mvcc::quicksort::Quicksort;
+use crate::mvcc::{Error, Progress, Work};
 
 /// One change.
 #[derive(Clone, PartialEq, Debug)]
@@ -126,17 +127,7 @@ impl Model {
         let below = |value: i64, max: i64| max == 0 || value <= max;
         pairs.retain(|pair| below(pair.mod_revision, filters[0]) && above(pair.mod_revision, filters[1]));
         pairs.retain(|pair| below(pair.create_revision, filters[2]) && above(pair.create_revision, filters[3]));
-        let descending = request.sort_order == 2;
-        pairs.sort_by(|a, b| {
-            let ordering = match request.sort_target {
-                0 => a.key.cmp(&b.key),
-                1 => a.version.cmp(&b.version),
-                2 => a.create_revision.cmp(&b.create_revision),
-                3 => a.mod_revision.cmp(&b.mod_revision),
-                _ => a.value.cmp(&b.value),
-            };
-            if descending { ordering.reverse() } else { ordering }
-        });
+        pairs = sorted(pairs, request.sort_target, request.sort_order == 2);
         let more = limit > 0 && pairs.len() > limit;
         if more {
             pairs.truncate(limit);
@@ -357,6 +348,24 @@ impl Model {
         }
         hash
     }
+}
+
+/// Sorts pairs that stand in the order of their keys. Where equal ones end is told by the sort whose recordings of Go are
+/// beside it: the one thing here that is not worked out anew.
+fn sorted(pairs: Vec<KeyValue>, target: i32, descending: bool) -> Vec<KeyValue> {
+    let values: BTreeSet<Bytes> = pairs.iter().map(|pair| pair.value.clone()).collect();
+    let rank = |value: &Bytes| values.iter().position(|other| other == value).unwrap();
+    let numbers: Vec<i64> = match target {
+        0 if descending => (0..).take(pairs.len()).collect(),
+        0 => return pairs,
+        1 => pairs.iter().map(|pair| pair.version).collect(),
+        2 => pairs.iter().map(|pair| pair.create_revision).collect(),
+        3 => pairs.iter().map(|pair| pair.mod_revision).collect(),
+        _ => pairs.iter().map(|pair| i64::try_from(rank(&pair.value)).unwrap()).collect(),
+    };
+    let mut sort = Quicksort::new(numbers.into_iter(), descending);
+    assert_eq!(sort.step(&mut Work::unbounded()), Progress::Done);
+    (0..pairs.len()).map(|place| pairs[sort.place(place)].clone()).collect()
 }
 
 fn etcd_row(row: &ModelRow) -> Vec<u8> {
