@@ -4,11 +4,6 @@
 
 // Leaves.
 pub mod limits;
-pub mod mvcc;
-pub mod proto;
-pub mod raft;
-pub mod replica;
-pub mod tree;
 pub mod types;
 pub mod codec;
 pub mod gotext;
@@ -22,6 +17,7 @@ pub mod wal;
 pub mod mvcc;
 pub mod apply;
 pub mod raft;
+pub mod replica;
 
 // Shell.
 pub mod log;
