@@ -10,7 +10,9 @@ use bytes::Bytes;
 use prost::Message;
 use ringbolt::proto::etcdserverpb as pb;
 
-use crate::client::{Call, Client, Connection, Random, Scratch, Server, code, frame, oracle, server_under_test};
+use crate::client::{
+    Call, Client, Connection, Random, Scratch, Server, code, frame, oracle, oracle_is_old, server_under_test,
+};
 use crate::known;
 use crate::op::{Seen, seen};
 use crate::requests::{REQUEST_BYTES_MAX, TRANSPORT_EXTRA_BYTES};
@@ -179,6 +181,10 @@ fn messages() -> Vec<Case> {
 
 #[test]
 fn each_case_is_answered_as_by_etcd() {
+    if oracle_is_old() {
+        println!("left out: the wording of this etcd is that of an older gRPC library");
+        return;
+    }
     let scratch = Scratch::new("bad-input");
     let start = |name: &str, program| {
         let directory = scratch.path().join(name);

@@ -16,3 +16,4 @@ mod pair;
 mod random;
 mod requests;
 mod shrink;
+mod ties;
