@@ -36,7 +36,8 @@ impl Link {
     }
 }
 
-/// Sends what gathers on `link` until the other shard is gone or was told to stop.
+/// Sends what gathers on `link` until the other shard is gone. The channel stays open after the word to stop: answers that
+/// the last calls wait for still have to cross.
 pub(super) async fn send_gathered(link: Rc<Link>, sender: ConnectedSender<ToFront>) {
     loop {
         let message = link.take();
@@ -44,8 +45,7 @@ pub(super) async fn send_gathered(link: Rc<Link>, sender: ConnectedSender<ToFron
             link.filled().await;
             continue;
         }
-        let stop = message.stop;
-        if sender.send(message).await.is_err() || stop {
+        if sender.send(message).await.is_err() {
             return;
         }
     }
