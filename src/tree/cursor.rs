@@ -158,6 +158,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn push(&mut self, frame: Frame<'a>) -> Result<(), Error> {
+        assert!(frame.at < frame.node.count(), "a frame stands at a child");
         let slot = self.frames.get_mut(self.depth).ok_or_else(|| corrupt(frame.node.number(), "levels"))?;
         *slot = Some(frame);
         self.depth += 1;

@@ -57,6 +57,8 @@ pub(super) fn digest(groups: &[GroupState]) -> u64 {
 /// Writes a group's block.
 pub(super) fn encode(page: &mut Page, group: u64, slot: u64, txn: TxnId, bits: (&Bitmap, &Bitmap)) {
     let (live, holes) = bits;
+    assert!(txn > TxnId(0), "transactions count from 1");
+    assert!(live.contains(map_page(group, slot).0), "a group's map pages are in use");
     page.fill(0);
     page[field::KIND] = kind::MAP;
     put_identity(page, map_page(group, slot), txn);

@@ -212,6 +212,7 @@ impl Space {
             return None;
         };
         let pages = PageRange { first: PageNumber(first), count };
+        assert!(pages.end().0 <= end, "a run ends within the file");
         self.run_from = if pages.end().0 < end.min(self.ceiling) { pages.end().0 } else { 0 };
         self.take_range(pages, true);
         Some(pages)
@@ -366,6 +367,7 @@ impl Space {
                 self.changed.remove(new / TREE_GROUP_PAGES);
             }
         }
+        assert!(new > 0 && new <= old, "the first chunk stays");
         self.page_count = new;
         // The new last group says that there are no pages beyond.
         self.changed.insert((new - 1) / TREE_GROUP_PAGES);

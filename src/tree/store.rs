@@ -185,6 +185,8 @@ impl Tree {
 
     pub(super) fn publish(&mut self, stamp: Stamp) -> TxnId {
         let editor = &mut self.editor;
+        assert!(editor.snapshot.txn == self.published.txn.next(), "a transaction is running");
+        assert!(stamp.applied_index >= self.published.stamp.applied_index, "the applied index never goes back");
         editor.snapshot.stamp = stamp;
         self.published = editor.snapshot;
         editor.shared.publish(&self.published);
@@ -296,6 +298,7 @@ impl Tree {
         assert!(self.growing, "a grow plan is out");
         self.growing = false;
         let pages = PageRange { first: plan.first_page, count: plan.page_count };
+        assert!(pages.end().0 <= self.editor.shared.arena().reserved_pages(), "the plan kept to the reserved range");
         self.editor.space.grow(pages);
         self.editor.shared.set_granted(self.file_pages());
     }
@@ -335,6 +338,7 @@ impl Tree {
         space.changed.clear();
         space.dirty.clear();
         space.raw.clear();
+        assert!(self.durable < Some(txn), "checkpoints ascend");
         self.in_progress = Some(txn);
         Some(plan)
     }
