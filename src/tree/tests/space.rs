@@ -8,7 +8,7 @@ use crate::types::ShardId;
 #[test]
 fn space_goes_back_after_mass_deletes_and_is_granted_again() {
     for seed in [4, 5] {
-        let mut world = World::new(seed);
+        let mut world = World::with(seed, CONFIG);
         world.key_space = 20_000;
         for _ in 0..120 {
             world.transact(400, 0);
