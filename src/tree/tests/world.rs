@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits::PAGE_BYTES;
+use crate::limits::{PAGE_BYTES, TREE_FILE_PAGES_MIN};
 use crate::tree::{
     Arena, CheckpointDone, CheckpointPlan, Config, Error, Pinned, Reader, Stamp, Tree, TreeId, Txn, View,
 };
@@ -161,11 +161,11 @@ impl World {
     }
 
     pub(super) fn with(seed: u64, config: Config) -> Self {
-        let tree = Tree::create(Arena::anonymous(RESERVED), config, 64).unwrap();
+        let tree = Tree::create(Arena::anonymous(RESERVED), config, TREE_FILE_PAGES_MIN).unwrap();
         let reader = tree.shared().reader(ShardId(0));
         let model = TREES.into_iter().map(|tree| (tree, ModelTree::new())).collect();
         let random = Random::new(seed);
-        let image = Image::new(64);
+        let image = Image::new(TREE_FILE_PAGES_MIN);
         Self {
             random,
             tree,
@@ -481,6 +481,8 @@ fn compare_at(view: View<'_>, tree: TreeId, cells: &ModelTree, random: &mut Rand
     let back = cursor.prev().unwrap();
     let before = cells.range(..wanted.clone()).next_back();
     assert_eq!(back, next.is_some() && before.is_some());
+    assert_eq!(cursor.seek_below(&probe).unwrap(), before.is_some());
+    assert_eq!(cursor.key().unwrap(), before.map(|(key, _)| whole(key)).as_deref());
     let next = cells.range(wanted..).find(|(_, entry)| entry.weighted);
     assert_eq!(cursor.seek_weighted(&probe).unwrap(), next.is_some());
     assert_eq!(cursor.key().unwrap(), next.map(|(key, _)| whole(key)).as_deref());
