@@ -187,6 +187,7 @@ fn step(txn: &mut Txn<'_>, state: Compaction, rows_max: usize) -> Result<Compact
         settle(txn, row, state.scheduled, &mut buffer)?;
         cursor = row.at.next()?;
     }
+    assert!(rows.len() <= rows_max && cursor >= state.cursor, "a step goes forward, by its bound");
     if rows.len() == rows_max {
         return Ok(Compaction { cursor, ..state });
     }

@@ -113,6 +113,7 @@ impl History {
             cursor.next()?;
         }
         (self.kept, self.next) = (found, At::FIRST);
+        assert_ne!(self.kept, Kept::Unknown, "the search is over");
         Ok(true)
     }
 
