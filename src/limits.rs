@@ -40,7 +40,7 @@ pub const TREE_BODY_INLINE_BYTES_MAX: usize = PAGE_BYTES / 4;
 pub const TREE_KEY_INLINE_BYTES_MAX: usize = 512;
 
 /// What a cell keeps of a key that lies in a run: enough that a search seldom has to open the run.
-pub const TREE_KEY_PREFIX_BYTES: usize = 128;
+pub const TREE_KEY_PREFIX_BYTES: usize = 256;
 
 /// The longest key or body. Far above any request the server takes; it keeps lengths in 32 bits and page sums in 64.
 pub const TREE_RUN_BYTES_MAX: usize = 1 << 30;
@@ -76,7 +76,7 @@ const _: () = assert!(TREE_GROUP_PAGES.is_multiple_of(TREE_CHUNK_PAGES), "a chun
 const _: () = assert!(TREE_CHUNK_PAGES == 64, "a chunk is one word of the free map");
 const _: () = assert!(TREE_KEY_PREFIX_BYTES < TREE_KEY_INLINE_BYTES_MAX, "a prefix is shorter than an inline key");
 const _: () = assert!(
-    TREE_KEY_INLINE_BYTES_MAX + TREE_HEAD_BYTES_MAX + TREE_BODY_INLINE_BYTES_MAX + 64 <= (PAGE_BYTES - 40) / 2,
+    TREE_KEY_INLINE_BYTES_MAX + TREE_HEAD_BYTES_MAX + TREE_BODY_INLINE_BYTES_MAX + 64 <= (PAGE_BYTES - 48) / 2,
     "two of the largest cells fit into a page, so every split in two succeeds"
 );
 

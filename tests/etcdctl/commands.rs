@@ -5,7 +5,7 @@
 use prost::Message;
 use ringbolt::proto::etcdserverpb as pb;
 
-use crate::client::{Scratch, Server, oracle, oracle_version, server_under_test};
+use crate::client::{Scratch, Server, oracle, oracle_is_old, server_under_test};
 use crate::run::{Printed, both, etcdctl};
 use crate::text::mask_columns;
 
@@ -130,6 +130,10 @@ fn every_command_prints_what_it_prints_for_etcd() {
     let mut wrong = Vec::new();
     let mut count = 0;
     for (words, input) in commands(HISTORY) {
+        if oracle_is_old() && words[0] == "endpoint" && matches!(words[1].as_str(), "status" | "health") {
+            // It tells its own version, and draws its tables with other letters.
+            continue;
+        }
         count += 1;
         let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
         let [ours, oracle] = sides.each_ref().map(|side| {
@@ -150,10 +154,12 @@ fn brief(printed: &Printed) -> String {
 }
 
 fn level_rows(words: &[String], out: &str) -> String {
-    if out.starts_with('┌') {
+    // Older versions draw with other letters.
+    let bars = [('┌', "│"), ('+', "|")];
+    if let Some((_, bar)) = bars.into_iter().find(|(corner, _)| out.starts_with(*corner)) {
         // A ruler's and a cell's width follow from the ids.
         let took = if words[1] == "health" { &[3][..] } else { &[] };
-        return mask_columns(out, "│", if words[1] == "status" { &STATUS_TABLE } else { took });
+        return mask_columns(out, bar, if words[1] == "status" { &STATUS_TABLE } else { took });
     }
     if words[1] == "status" && words.len() == 2 {
         return mask_columns(out, ", ", &STATUS_LIST);
@@ -260,5 +266,5 @@ fn another_history_is_found() {
     let server = Server::start(&oracle(), scratch.path(), &[]).unwrap_or_else(|failed| panic!("{failed}"));
     let before = etcdctl(&server, &["endpoint", "hashkv"], "");
     etcdctl(&server, &["put", "a", "b"], "");
-    assert_ne!(before.out, etcdctl(&server, &["endpoint", "hashkv"], "").out, "{}", oracle_version());
+    assert_ne!(before.out, etcdctl(&server, &["endpoint", "hashkv"], "").out);
 }

@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: status, content type and body of the fixed answers are etcd's.
 
-use crate::client::http_get;
+use crate::client::{http_get, oracle_is_old};
 use crate::run::both;
 
 #[test]
@@ -26,6 +26,10 @@ fn fixed_answers_are_those_of_etcd() {
         ("GET", "/v2/keys"),
         ("GET", "/v3alpha/kv/range"),
     ] {
+        if oracle_is_old() && ["/livez", "/readyz", "/version"].iter().any(|new| path.starts_with(new)) {
+            // The probes came later, and the version is its own.
+            continue;
+        }
         let [ours, oracle] = sides.each_ref().map(|side| {
             let answer = http_get(side.server.client, method, path);
             let answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));

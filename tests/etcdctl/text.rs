@@ -66,7 +66,7 @@ fn mask(text: &str, prefix: &str) -> String {
 pub(crate) fn mask_columns(text: &str, separator: &str, columns: &[usize]) -> String {
     let mut lines = Vec::new();
     for line in text.lines() {
-        if line.starts_with(['┌', '├', '└']) {
+        if line.starts_with(['┌', '├', '└', '+']) {
             // Rulers are as long as the cells.
             continue;
         }

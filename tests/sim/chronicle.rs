@@ -19,26 +19,26 @@ use std::collections::BTreeMap;
 
 /// One key's change in one revision.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Change {
+pub(crate) struct Change {
     /// The key.
-    pub key: Vec<u8>,
+    pub(crate) key: Vec<u8>,
     /// Its new value; `None` is a deletion.
-    pub value: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
 }
 
 /// A key as a read shows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Shown {
+pub(crate) struct Shown {
     /// The key.
-    pub key: Vec<u8>,
+    pub(crate) key: Vec<u8>,
     /// Its value.
-    pub value: Vec<u8>,
+    pub(crate) value: Vec<u8>,
     /// Revision that created it.
-    pub create_revision: i64,
+    pub(crate) create_revision: i64,
     /// Revision that wrote it last.
-    pub mod_revision: i64,
+    pub(crate) mod_revision: i64,
     /// Writes since it was created.
-    pub version: i64,
+    pub(crate) version: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -48,16 +48,16 @@ struct Version {
 }
 
 /// A broken promise, in words.
-pub type Violation = String;
+pub(crate) type Violation = String;
 
 /// See the module's words.
 #[derive(Debug)]
-pub struct Chronicle {
+pub(crate) struct Chronicle {
     changes: BTreeMap<i64, Vec<Change>>,
     keys: BTreeMap<Vec<u8>, Vec<Version>>,
     writers: BTreeMap<Vec<u8>, i64>,
     /// The highest revision that any client was told of.
-    pub acknowledged: i64,
+    pub(crate) acknowledged: i64,
 }
 
 impl Default for Chronicle {
@@ -68,12 +68,12 @@ impl Default for Chronicle {
 
 impl Chronicle {
     /// The highest revision known.
-    pub fn revision(&self) -> i64 {
+    pub(crate) fn revision(&self) -> i64 {
         self.changes.keys().next_back().copied().unwrap_or(1)
     }
 
     /// Enters what `who` shows at `revision`, or checks it against what stands there. Callers go up by one.
-    pub fn observe(&mut self, who: &str, revision: i64, changes: Vec<Change>) -> Result<(), Violation> {
+    pub(crate) fn observe(&mut self, who: &str, revision: i64, changes: Vec<Change>) -> Result<(), Violation> {
         if let Some(known) = self.changes.get(&revision) {
             if *known != changes {
                 return Err(format!("agreement: {who} shows {changes:?} at revision {revision}, others {known:?}"));
@@ -113,25 +113,25 @@ impl Chronicle {
     }
 
     /// The changes of one revision, if it is known.
-    pub fn changes(&self, revision: i64) -> Option<&[Change]> {
+    pub(crate) fn changes(&self, revision: i64) -> Option<&[Change]> {
         self.changes.get(&revision).map(Vec::as_slice)
     }
 
     /// What stood under `key` at `revision`.
-    pub fn shown_at(&self, key: &[u8], revision: i64) -> Option<&Shown> {
+    pub(crate) fn shown_at(&self, key: &[u8], revision: i64) -> Option<&Shown> {
         let versions = self.keys.get(key)?;
         versions.iter().rev().find(|version| version.revision <= revision)?.shown.as_ref()
     }
 
     /// Everything in `[from, to)` at `revision`, in key order.
-    pub fn range_at(&self, from: &[u8], to: &[u8], revision: i64) -> Vec<&Shown> {
+    pub(crate) fn range_at(&self, from: &[u8], to: &[u8], revision: i64) -> Vec<&Shown> {
         let keys = self.keys.range(from.to_vec()..to.to_vec());
         keys.filter_map(|(key, _)| self.shown_at(key, revision)).collect()
     }
 
     /// Checks an acknowledged write: asked when `floor` had been acknowledged, answered with `revision`, and meant to make
     /// `expected` (in any order).
-    pub fn check_write(&mut self, floor: i64, revision: i64, expected: &[Change]) -> Result<(), Violation> {
+    pub(crate) fn check_write(&mut self, floor: i64, revision: i64, expected: &[Change]) -> Result<(), Violation> {
         if revision <= floor {
             return Err(format!("order: a write asked after revision {floor} was acknowledged got {revision}"));
         }
@@ -148,7 +148,7 @@ impl Chronicle {
 
     /// Checks a read of `[from, to)` that showed `revision`; `floor` is what had been acknowledged when it was asked (0
     /// for a serializable read).
-    pub fn check_read(
+    pub(crate) fn check_read(
         &self,
         floor: i64,
         revision: i64,

@@ -18,17 +18,17 @@ use std::collections::BTreeMap;
 use crate::rng::Rng;
 
 /// The unit that a disk writes whole or not at all.
-pub const SECTOR_BYTES: usize = 512;
+pub(crate) const SECTOR_BYTES: usize = 512;
 /// The unit of our writes, and of misdirection.
-pub const BLOCK_BYTES: usize = 4096;
+pub(crate) const BLOCK_BYTES: usize = 4096;
 
 /// How likely a finished write is to go wrong, in a thousandth of a thousandth each.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct LieRates {
+pub(crate) struct LieRates {
     /// The device said yes and kept the old bytes.
-    pub lost_per_million: u64,
+    pub(crate) lost_per_million: u64,
     /// The bytes went to another block of the same file.
-    pub misdirected_per_million: u64,
+    pub(crate) misdirected_per_million: u64,
 }
 
 /// A synchronous write under way.
@@ -53,26 +53,26 @@ struct File {
 
 /// See the module's words.
 #[derive(Clone, Debug)]
-pub struct Disk {
+pub(crate) struct Disk {
     files: BTreeMap<String, File>,
     in_flight: BTreeMap<u64, InFlight>,
     next_operation: u64,
     rng: Rng,
     /// Rates of lies from now on.
-    pub lies: LieRates,
+    pub(crate) lies: LieRates,
     /// Bytes that all files together may take.
-    pub capacity_bytes: usize,
+    pub(crate) capacity_bytes: usize,
     /// Lies told so far, for reports and for deciding what a refusal to start may be blamed on.
-    pub lies_told: u64,
+    pub(crate) lies_told: u64,
 }
 
 /// No room to extend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Full;
+pub(crate) struct Full;
 
 impl Disk {
     /// An empty disk.
-    pub fn new(rng: Rng, capacity_bytes: usize) -> Self {
+    pub(crate) fn new(rng: Rng, capacity_bytes: usize) -> Self {
         Self {
             files: BTreeMap::new(),
             in_flight: BTreeMap::new(),
@@ -85,28 +85,28 @@ impl Disk {
     }
 
     /// Names of the files that exist.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.files.keys().cloned().collect()
     }
 
     /// A file's bytes as a reader sees them; empty when there is none.
-    pub fn read(&self, name: &str) -> &[u8] {
+    pub(crate) fn read(&self, name: &str) -> &[u8] {
         self.files.get(name).map_or(&[], |file| &file.visible)
     }
 
     /// Whether the file exists.
-    pub fn exists(&self, name: &str) -> bool {
+    pub(crate) fn exists(&self, name: &str) -> bool {
         self.files.contains_key(name)
     }
 
     /// Bytes that all files take.
-    pub fn used_bytes(&self) -> usize {
+    pub(crate) fn used_bytes(&self) -> usize {
         self.files.values().map(|file| file.visible.len()).sum()
     }
 
     /// Extends (never shortens) a file with zeros, making it when it is missing; durable at once, as fallocate plus
     /// zero-fill plus fsync are one step of a plan.
-    pub fn extend(&mut self, name: &str, length: usize) -> Result<(), Full> {
+    pub(crate) fn extend(&mut self, name: &str, length: usize) -> Result<(), Full> {
         let have = self.files.get(name).map_or(0, |file| file.visible.len());
         let more = length.saturating_sub(have);
         if self.used_bytes() + more > self.capacity_bytes {
@@ -121,26 +121,26 @@ impl Disk {
     }
 
     /// Makes directory entries durable.
-    pub fn sync_directory(&mut self) {
+    pub(crate) fn sync_directory(&mut self) {
         for file in self.files.values_mut() {
             file.entry_durable = true;
         }
     }
 
     /// Renames a file; the new name's entry is durable after `sync_directory`.
-    pub fn rename(&mut self, from: &str, to: &str) {
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
         let mut file = self.files.remove(from).expect("plans rename only what exists");
         file.entry_durable = true;
         self.files.insert(to.to_owned(), file);
     }
 
     /// Removes a file.
-    pub fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         self.files.remove(name);
     }
 
     /// Starts a synchronous write; `finish` lands it, `crash` tears it.
-    pub fn begin(&mut self, name: &str, offset: u64, bytes: &[u8]) -> u64 {
+    pub(crate) fn begin(&mut self, name: &str, offset: u64, bytes: &[u8]) -> u64 {
         let offset = usize::try_from(offset).expect("simulated files are small");
         assert!(offset.is_multiple_of(BLOCK_BYTES), "O_DIRECT write of {name} at {offset} is not aligned");
         assert!(bytes.len().is_multiple_of(BLOCK_BYTES), "O_DIRECT write of {} bytes is not aligned", bytes.len());
@@ -153,7 +153,7 @@ impl Disk {
     }
 
     /// The device reports success: the bytes are durable, or it lies.
-    pub fn finish(&mut self, operation: u64) {
+    pub(crate) fn finish(&mut self, operation: u64) {
         let Some(write) = self.in_flight.remove(&operation) else { return };
         let offset = match self.draw_lie(&write.file, write.offset, write.bytes.len()) {
             Lie::None => write.offset,
@@ -166,7 +166,7 @@ impl Disk {
     }
 
     /// A buffered write: seen at once, durable after `sync`.
-    pub fn write_buffered(&mut self, name: &str, offset: u64, bytes: &[u8]) {
+    pub(crate) fn write_buffered(&mut self, name: &str, offset: u64, bytes: &[u8]) {
         let offset = usize::try_from(offset).expect("simulated files are small");
         let target = match self.draw_lie(name, offset, bytes.len()) {
             Lie::None => offset,
@@ -180,7 +180,7 @@ impl Disk {
     }
 
     /// Makes buffered writes durable.
-    pub fn sync(&mut self, name: &str) {
+    pub(crate) fn sync(&mut self, name: &str) {
         if let Some(file) = self.files.get_mut(name) {
             file.durable.clone_from(&file.visible);
             file.unsynced.clear();
@@ -189,7 +189,7 @@ impl Disk {
     }
 
     /// The power goes: what was in flight or unsynced survives sector by sector, by chance.
-    pub fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         for (_, write) in std::mem::take(&mut self.in_flight) {
             // All, nothing, a prefix, or any subset: whole outcomes are drawn often, because they are the likely ones.
             let style = self.rng.below(5);
@@ -226,7 +226,7 @@ impl Disk {
     }
 
     /// Flips `bits` bits somewhere in a file that has bytes; answers where.
-    pub fn rot(&mut self, name: &str, bits: u64) -> Option<usize> {
+    pub(crate) fn rot(&mut self, name: &str, bits: u64) -> Option<usize> {
         let length = self.files.get(name)?.durable.len();
         if length == 0 {
             return None;
@@ -237,7 +237,7 @@ impl Disk {
     }
 
     /// Flips `bits` bits in the sector around `at`.
-    pub fn rot_at(&mut self, name: &str, at: usize, bits: u64) {
+    pub(crate) fn rot_at(&mut self, name: &str, at: usize, bits: u64) {
         let start = at / SECTOR_BYTES * SECTOR_BYTES;
         for _ in 0..bits {
             let offset = self.rng.index(SECTOR_BYTES);

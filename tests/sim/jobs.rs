@@ -12,11 +12,11 @@ use ringbolt::wal::{Step, Write};
 use crate::disk::{Disk, Full};
 
 /// The tree file's name on the simulated disk.
-pub const TREE: &str = "db";
+pub(crate) const TREE: &str = "db";
 
 /// One operation of a job.
 #[derive(Clone, Debug)]
-pub enum Operation {
+pub(crate) enum Operation {
     /// A synchronous write begins; the next operation of the job lands it.
     Begin(Write),
     /// Several begin together and land in any order.
@@ -40,7 +40,7 @@ pub enum Operation {
 }
 
 /// The operations that WAL steps are made of.
-pub fn of_steps(steps: Vec<Step>) -> VecDeque<Operation> {
+pub(crate) fn of_steps(steps: Vec<Step>) -> VecDeque<Operation> {
     let mut operations = VecDeque::new();
     for step in steps {
         operations.push_back(match step {
@@ -56,14 +56,14 @@ pub fn of_steps(steps: Vec<Step>) -> VecDeque<Operation> {
 
 /// One plan under way.
 #[derive(Debug)]
-pub struct Job<Done> {
+pub(crate) struct Job<Done> {
     operations: VecDeque<Operation>,
     done: Option<Done>,
 }
 
 /// What a step of a job came to.
 #[derive(Debug)]
-pub enum Progress<Done> {
+pub(crate) enum Progress<Done> {
     /// More is to be done.
     Goes,
     /// All is done.
@@ -74,12 +74,12 @@ pub enum Progress<Done> {
 
 impl<Done> Job<Done> {
     /// A job of `operations` that reports `done`.
-    pub fn new(operations: impl Into<VecDeque<Operation>>, done: Done) -> Self {
+    pub(crate) fn new(operations: impl Into<VecDeque<Operation>>, done: Done) -> Self {
         Self { operations: operations.into(), done: Some(done) }
     }
 
     /// Carries out the next operation.
-    pub fn step(&mut self, disk: &mut Disk) -> Progress<Done> {
+    pub(crate) fn step(&mut self, disk: &mut Disk) -> Progress<Done> {
         let outcome = match self.operations.pop_front() {
             None => Ok(()),
             Some(operation) => self.carry_out(operation, disk),

@@ -10,34 +10,34 @@ use crate::rng::Rng;
 
 /// What the network does to messages in this run.
 #[derive(Clone, Copy, Debug)]
-pub struct NetFaults {
+pub(crate) struct NetFaults {
     /// Messages lost, per thousand.
-    pub drop_per_mille: u64,
+    pub(crate) drop_per_mille: u64,
     /// Messages delivered twice, per thousand.
-    pub double_per_mille: u64,
+    pub(crate) double_per_mille: u64,
     /// Shortest and longest delay, nanoseconds: a wide span reorders.
-    pub delay_ns: (u64, u64),
+    pub(crate) delay_ns: (u64, u64),
     /// Messages that take a hundred times as long, per thousand.
-    pub straggler_per_mille: u64,
+    pub(crate) straggler_per_mille: u64,
 }
 
 /// The links between members, by position.
 #[derive(Clone, Debug)]
-pub struct Net {
+pub(crate) struct Net {
     rng: Rng,
     cut: BTreeSet<(usize, usize)>,
     /// In force now.
-    pub faults: NetFaults,
+    pub(crate) faults: NetFaults,
 }
 
 impl Net {
     /// A network with every link whole.
-    pub fn new(rng: Rng, faults: NetFaults) -> Self {
+    pub(crate) fn new(rng: Rng, faults: NetFaults) -> Self {
         Self { rng, cut: BTreeSet::new(), faults }
     }
 
     /// When copies of a message sent now would arrive: none, one or two delays.
-    pub fn delays(&mut self, from: usize, to: usize) -> Vec<u64> {
+    pub(crate) fn delays(&mut self, from: usize, to: usize) -> Vec<u64> {
         if self.cut.contains(&(from, to)) || self.rng.chance(self.faults.drop_per_mille) {
             return Vec::new();
         }
@@ -52,7 +52,7 @@ impl Net {
     }
 
     /// Draws a partition: one member cut off both ways, one way, or two halves.
-    pub fn partition(&mut self, members: usize) {
+    pub(crate) fn partition(&mut self, members: usize) {
         self.cut.clear();
         let victim = self.rng.index(members);
         let style = self.rng.below(4);
@@ -79,7 +79,7 @@ impl Net {
     }
 
     /// All links whole again.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.cut.clear();
     }
 }

@@ -4,7 +4,7 @@
 
 /// One planted bug of the shell. The product's code is untouched by all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Bug {
+pub(crate) enum Bug {
     /// A WAL write is reported done when it is issued; the bytes follow later.
     AnswerBeforeDurable,
     /// The same, on members that are not the leader: an acknowledgement to the leader that a crash takes back.
@@ -40,7 +40,7 @@ pub enum Bug {
 }
 
 /// All of them, for the test that plants each in turn.
-pub const ALL: [Bug; 16] = [
+pub(crate) const ALL: [Bug; 16] = [
     Bug::AnswerBeforeDurable,
     Bug::FollowerAcknowledgesEarly,
     Bug::VoteNotPersisted,

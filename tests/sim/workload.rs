@@ -18,7 +18,7 @@ const KEYS: u64 = 24;
 
 /// One request.
 #[derive(Clone, Debug)]
-pub enum Operation {
+pub(crate) enum Operation {
     /// A replicated command, as bytes for the batch.
     Write {
         /// What kind of command.
@@ -39,7 +39,7 @@ pub enum Operation {
 
 /// What an acknowledged write obliges to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Duty {
+pub(crate) enum Duty {
     /// The revision holds exactly these changes.
     Changes(i64, Vec<Change>),
     /// Nothing was changed.
@@ -48,23 +48,23 @@ pub enum Duty {
 
 /// Draws operations.
 #[derive(Debug)]
-pub struct Workload {
+pub(crate) struct Workload {
     rng: Rng,
     operations: u64,
     /// Bytes of filler in a value, at most: above a quarter page they go to overflow runs.
-    pub value_bytes_max: u64,
+    pub(crate) value_bytes_max: u64,
     /// Compactions, per thousand operations.
-    pub compactions_per_mille: u64,
+    pub(crate) compactions_per_mille: u64,
 }
 
 impl Workload {
     /// A workload from a seeded generator.
-    pub fn new(rng: Rng, value_bytes_max: u64, compactions_per_mille: u64) -> Self {
+    pub(crate) fn new(rng: Rng, value_bytes_max: u64, compactions_per_mille: u64) -> Self {
         Self { rng, operations: 0, value_bytes_max, compactions_per_mille }
     }
 
     /// The next operation; `revision` is about where the store stands.
-    pub fn draw(&mut self, revision: i64) -> Operation {
+    pub(crate) fn draw(&mut self, revision: i64) -> Operation {
         self.operations += 1;
         if self.rng.chance(self.compactions_per_mille) {
             let back = i64::try_from(self.rng.below(20)).expect("small");
@@ -141,7 +141,7 @@ impl Workload {
 }
 
 /// The n-th key.
-pub fn key(number: u64) -> Vec<u8> {
+pub(crate) fn key(number: u64) -> Vec<u8> {
     format!("key/{number:03}").into_bytes()
 }
 
@@ -150,7 +150,7 @@ fn write(kind: Kind, request: &impl Message) -> Operation {
 }
 
 /// What `outcome` of the write `(kind, payload)` obliges to.
-pub fn duty(kind: Kind, payload: &Bytes, outcome: &Outcome) -> Duty {
+pub(crate) fn duty(kind: Kind, payload: &Bytes, outcome: &Outcome) -> Duty {
     let revision = outcome.revision.0;
     let change = |put: &pb::PutRequest| Change { key: put.key.to_vec(), value: Some(put.value.to_vec()) };
     match (&outcome.response, kind) {
