@@ -201,6 +201,9 @@ pub const RAFT_ENTRY_OVERHEAD_BYTES: u64 = 128;
 /// behind a slow write still fits into one group of the WAL.
 pub const RAFT_UNPERSISTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
+/// Entries that may wait to be applied, beside the window's own bound: a store that waits for space holds them in memory.
+pub const RAFT_UNAPPLIED_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
 /// Committed data handed over in one go: bounds one turn of applying.
 pub const RAFT_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
