@@ -17,6 +17,7 @@ pub mod wal;
 pub mod mvcc;
 pub mod apply;
 pub mod raft;
+pub mod replica;
 
 // Shell.
 pub mod log;
@@ -26,3 +27,5 @@ pub mod disk;
 pub mod net;
 pub mod rpc;
 pub mod service;
+pub mod shard;
+pub mod start;

@@ -40,7 +40,7 @@ pub const TREE_BODY_INLINE_BYTES_MAX: usize = PAGE_BYTES / 4;
 pub const TREE_KEY_INLINE_BYTES_MAX: usize = 512;
 
 /// What a cell keeps of a key that lies in a run: enough that a search seldom has to open the run.
-pub const TREE_KEY_PREFIX_BYTES: usize = 128;
+pub const TREE_KEY_PREFIX_BYTES: usize = 256;
 
 /// The longest key or body. Far above any request the server takes; it keeps lengths in 32 bits and page sums in 64.
 pub const TREE_RUN_BYTES_MAX: usize = 1 << 30;
@@ -76,7 +76,7 @@ const _: () = assert!(TREE_GROUP_PAGES.is_multiple_of(TREE_CHUNK_PAGES), "a chun
 const _: () = assert!(TREE_CHUNK_PAGES == 64, "a chunk is one word of the free map");
 const _: () = assert!(TREE_KEY_PREFIX_BYTES < TREE_KEY_INLINE_BYTES_MAX, "a prefix is shorter than an inline key");
 const _: () = assert!(
-    TREE_KEY_INLINE_BYTES_MAX + TREE_HEAD_BYTES_MAX + TREE_BODY_INLINE_BYTES_MAX + 64 <= (PAGE_BYTES - 40) / 2,
+    TREE_KEY_INLINE_BYTES_MAX + TREE_HEAD_BYTES_MAX + TREE_BODY_INLINE_BYTES_MAX + 64 <= (PAGE_BYTES - 48) / 2,
     "two of the largest cells fit into a page, so every split in two succeeds"
 );
 
@@ -143,6 +143,13 @@ pub const MVCC_COUNT_CHANGES_MIN: u64 = 64;
 
 /// First bytes of a value that a sort by value holds; longer equal beginnings are compared in the pages.
 pub const MVCC_SORT_PREFIX_BYTES: usize = 32;
+
+/// Checksums of past compactions that HashKV can still answer with: etcd's own number.
+pub const MVCC_HASHES_REMEMBERED: usize = 10;
+
+/// A compaction computes its checksum if no more rows than this are to be read for it. etcd always does, at the cost of
+/// reading all that is stored; a larger store answers HashKV at its compacted revision as etcd does after a restart.
+pub const MVCC_HASHED_ROWS_MAX: u64 = 32_768;
 
 /// Keys that a deletion takes out of the pages at a time: bounds what a deletion of a million keys holds.
 pub const MVCC_DELETE_KEYS_PER_CHUNK: usize = 1024;
@@ -223,6 +230,81 @@ const _: () = assert!(RAFT_MESSAGE_BYTES_MAX <= RAFT_UNCOMMITTED_BYTES_MAX);
 
 // ---- replica ----
 
+/// Time between heartbeats. etcd's default for `--heartbeat-interval`.
+pub const REPLICA_TICK: Duration = Duration::from_millis(100);
+
+/// Ticks without a leader before an election. etcd's default: `--election-timeout` of a second.
+pub const REPLICA_ELECTION_TICKS: usize = 10;
+
+/// How long a request may take, beside two election timeouts. etcd's figure.
+pub const REPLICA_REQUEST_TIMEOUT_BASE: Duration = Duration::from_secs(5);
+
+/// Committed entries that may wait to be applied before proposals are refused. etcd's figure.
+pub const REPLICA_APPLY_GAP_MAX: u64 = 5000;
+
+/// Proposals of this member that may wait for an answer: a hundred thousand in flight are an overload, not a load.
+pub const REPLICA_PROPOSALS_MAX: usize = 100_000;
+
+/// Their bytes.
+pub const REPLICA_PROPOSALS_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Bytes of a batch after which the next command begins another. A larger command travels alone.
+pub const REPLICA_BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Groups in flight beyond which proposals gather for the next batch: while one is written the other is encoded.
+pub const REPLICA_GROUPS_IN_FLIGHT_MAX: usize = 2;
+
+/// Batches proposed in one turn, all of them one group: what queued behind a slow group is several batches long.
+pub const REPLICA_BATCHES_PER_TURN_MAX: usize = 8;
+
+/// Entries applied in one transaction of the tree.
+pub const REPLICA_APPLY_ENTRIES_MAX: usize = 1024;
+
+/// A checkpoint comes at the latest so long after the last one: bounds what a restart applies again.
+pub const REPLICA_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The part of the interval that passes at least between two checkpoints that a long log or a lack of space asks for.
+pub const REPLICA_CHECKPOINT_SOON_PART: u32 = 8;
+
+/// Pages that a checkpoint would write, above which it comes at once (64 MiB): bounds the process's own copies of pages.
+pub const REPLICA_CHECKPOINT_DIRTY_PAGES: u64 = 16_384;
+
+/// Bytes of log files above which a checkpoint comes at once (512 MiB): bounds what a restart reads.
+pub const REPLICA_WAL_CHECKPOINT_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Entries below the checkpoint that stay for followers that lag. etcd's figure (`--snapshot-catchup-entries`).
+pub const REPLICA_CATCH_UP_ENTRIES: u64 = 5000;
+
+/// Rows that one step of a compaction looks at: about 0.2 ms.
+pub const REPLICA_COMPACT_ROWS_PER_STEP: usize = 64;
+
+/// Pause between steps of a compaction, for everything else.
+pub const REPLICA_COMPACT_PAUSE: Duration = Duration::from_micros(500);
+
+/// How long to wait before space is asked for again after there was none.
+pub const REPLICA_SPACE_RETRY: Duration = Duration::from_secs(1);
+
+/// Free pages below which the tree file grows ahead of use (32 MiB).
+pub const REPLICA_FREE_PAGES_LOW: u64 = 8192;
+
+/// Pages asked for at once, when applying waits for space and doubles what it asks for (4 GiB).
+pub const REPLICA_GROW_PAGES_MAX: u64 = 1 << 20;
+
+/// The part of the low mark of free pages (4 MiB of 32) that is kept for deletions and compactions when the file cannot
+/// grow: they make space.
+pub const REPLICA_FREE_PAGES_RESERVED_PART: u64 = 8;
+
+/// Pages that writing a key may take beside its bytes': a copy of its leaf, a share of splits, of the revisions' leaf and of
+/// the branches above. An estimate on the safe side of the average; what it misses makes applying wait for space.
+pub const REPLICA_PAGES_PER_WRITE: u64 = 3;
+
+const _: () =
+    assert!(REPLICA_BATCH_BYTES_MAX + REQUEST_BYTES_MAX_DEFAULT + REQUEST_OVERHEAD_BYTES < RAFT_ENTRY_BYTES_MAX);
+const _: () = assert!(REPLICA_GROUPS_IN_FLIGHT_MAX <= WAL_GROUPS_IN_FLIGHT_MAX);
+const _: () = assert!(REPLICA_FREE_PAGES_RESERVED_PART > 1);
+// What gathers behind a slow disk fits into one group of the log, a message on top of the bound included.
+const _: () = assert!(RAFT_UNPERSISTED_BYTES_MAX + 24 * 1024 * 1024 < WAL_GROUP_BYTES_MAX);
+const _: () = assert!(REPLICA_WAL_CHECKPOINT_BYTES * 2 <= WAL_SEGMENT_BYTES * 32);
 // ---- log ----
 
 /// Lines that wait for the log's thread. A disk that stalls for seconds must not stall an executor; what does not fit is
@@ -267,6 +349,9 @@ pub const RESOLVE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 pub const RESOLVE_RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
 // ---- disk ----
+
+/// A page of the tree as a 64-bit length.
+pub const TREE_PAGE_BYTES: u64 = 4096;
 
 /// Addresses reserved for the tree file: 1 TiB, ten times the largest database that is promised. Address space is free;
 /// running out of it would need a remap under readers.

@@ -10,6 +10,8 @@ WIDTH = 1080
 LABEL = 220
 BAR = 13
 STEP = 40
+# Below it a figure is other work's noise: what is written while something is only read.
+LEAST = {"written_bytes": 16}
 PERCENTILES = ["p10", "p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99"]
 STYLE = "text{font:12px sans-serif;fill:#222}.h{font-size:15px;font-weight:bold}.s{font-size:10px;fill:#666}"
 
@@ -69,7 +71,7 @@ def bars(document, works, name):
     for work in works:
         found = {side: middle(document, work, side, name) for side in "AB"}
         largest = max((value for value in found.values() if value), default=0)
-        if not largest:
+        if largest <= LEAST.get(name, 0):
             continue
         parts.append(text(10, top + BAR + 4, work))
         for index, side in enumerate("AB"):
@@ -87,7 +89,7 @@ def bars(document, works, name):
 def latencies(document, works):
     """Small multiples: latency by percentile, one curve for each round."""
     columns, width, height, parts = 3, WIDTH / 3, 190, []
-    parts.append(text(10, 14, "latency by percentile (logarithmic, µs), one curve for each round", "h"))
+    parts.append(text(10, 14, "latency by percentile (logarithmic), one curve for each round", "h"))
     for index, work in enumerate(works):
         left, top = (index % columns) * width, 30 + (index // columns) * (height + 30)
         parts += one_latency(document, work, left + 50, top + 16, width - 70, height - 30)
@@ -106,12 +108,18 @@ def one_latency(document, work, left, top, width, height):
     parts = [text(left, top - 6, work)]
     for power in range(low, high + 1):
         parts.append(rule(left, place(10**power), left + width, place(10**power)))
-        parts.append(text(left - 4, place(10**power) + 3, f"{10**power:,}" if power >= 0 else f"{10**power:g}", "s", "end"))
+        parts.append(text(left - 4, place(10**power) + 3, duration(10**power), "s", "end"))
     for index, name in enumerate(PERCENTILES):
         parts.append(text(left + index * step, top + height + 12, name, "s", "middle"))
     for side, curve in curves:
         parts.append(line([(left + index * step, place(value)) for index, value in enumerate(curve)], COLOURS[side]))
     return parts
+
+
+def duration(microseconds):
+    if microseconds < 1000:
+        return f"{microseconds:g} µs"
+    return f"{microseconds / 1000:g} ms" if microseconds < 1_000_000 else f"{microseconds / 1_000_000:g} s"
 
 
 def memory(document):

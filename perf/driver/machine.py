@@ -29,9 +29,10 @@ def find_server(text):
 
 
 def version(binary):
-    """First line of --version."""
+    """The line of --version with the server's own version: ringbolt prints the one of the etcd that it stands for first."""
     done = subprocess.run([str(binary), "--version"], capture_output=True, text=True)
-    return (done.stdout or done.stderr).strip().split("\n")[0]
+    lines = (done.stdout or done.stderr).strip().splitlines() or ["unknown"]
+    return next((line for line in lines if line.startswith("ringbolt Version")), lines[0])
 
 
 def commit(folder):

@@ -99,12 +99,14 @@ class Server:
         with open(self.directory / "log", "ab") as log:
             begun = time.monotonic_ns()
             self.process = subprocess.Popen([self.binary, *self.arguments()], stdout=log, stderr=log, env=environment)
-        while probe.poll() is None:
-            if self.process.poll() is not None:
-                probe.kill()
-                probe.wait()
-                raise Failed(f"{self.name} ended with {self.process.returncode} while starting:\n{self.log_tail()}")
-            time.sleep(0.02)
+        try:
+            while probe.poll() is None:
+                self.check()
+                time.sleep(0.02)
+        except BaseException:
+            probe.kill()
+            probe.wait()
+            raise
         out, error = probe.communicate()
         if probe.returncode != 0:
             self.kill()

@@ -38,6 +38,7 @@ pub(super) fn read_arguments<'a>(arguments: &'a [String], settings: &mut Setting
             Some((name, value)) => (name, Some(value)),
             None => (body, None),
         };
+        assert!(!name.starts_with('-'), "dashes are taken off: {name}");
         let took_next = set_flag(name, value, rest.first().map(String::as_str), settings)?;
         if took_next {
             rest = &rest[1..];

@@ -48,6 +48,7 @@ pub fn bootstrap(config: &Config, resolve: Resolve<'_>) -> Result<Bootstrap, Str
         return Err(format!("clusters of more than one member are not supported yet (--initial-cluster={listed})"));
     }
     assert!(local.0 != 0, "0 is nobody's id");
+    assert!(members.iter().any(|member| member.id == local), "the local member is one of them");
     Ok(Bootstrap { cluster: cluster_id(members.iter().map(|member| member.id)), local, members })
 }
 

@@ -5,11 +5,11 @@
 
 use std::path::PathBuf;
 
+use super::derived;
 use super::flag::Effect;
 use super::gates::Gate;
 use super::model::{AutoCompaction, CompactionMode};
 use super::settings::Settings;
-use super::settle;
 use super::table::all;
 use crate::gotext::{GoDuration, parse_duration, quote, quote_list};
 use crate::identity::Url;
@@ -19,14 +19,8 @@ use crate::log::{Format, Level, Options, Record, Target};
 /// The one refusal that etcd tells twice.
 pub(super) const UNADVERTISED: &str = "--advertise-client-urls is required when --listen-client-urls is set explicitly";
 
-/// The log's options; made first, since everything after may want to log.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) struct CheckedLog {
-    pub(super) options: Options,
-}
-
-/// Checks the settings in etcd's order; what is to be logged goes to `records`.
-pub(super) fn check(settings: &Settings, records: &mut Vec<Record>) -> Result<CheckedLog, String> {
+/// Checks the settings in etcd's order; what is to be logged goes to `records`. Answers the log's options.
+pub(super) fn check(settings: &Settings, records: &mut Vec<Record>) -> Result<Options, String> {
     if settings.text("discovery-fallback") == "proxy" {
         return Err("v2 proxy is deprecated, and --discovery-fallback can't be configured as \"proxy\"".to_owned());
     }
@@ -34,7 +28,7 @@ pub(super) fn check(settings: &Settings, records: &mut Vec<Record>) -> Result<Ch
     check_urls(settings, records)?;
     check_discovery(settings)?;
     check_timing(settings)?;
-    if settle::advertised_clients(settings).is_none() {
+    if derived::advertised_clients(settings).is_none() {
         return Err(UNADVERTISED.to_owned());
     }
     compaction_mode(settings)?;
@@ -73,7 +67,7 @@ pub(super) fn check_effects(settings: &Settings, records: &mut Vec<Record>) -> R
         match flag.effect {
             Effect::Refused(what) if !settings.is_default(flag) => {
                 return Err(format!(
-                    "{name} is not supported yet: this release has no part for {what}; remove the flag to start without it"
+                    "{name} is not supported yet: it waits for {what}; remove the flag to start without it"
                 ));
             }
             Effect::NotYet(what) if !settings.is_default(flag) => {
@@ -90,7 +84,7 @@ pub(super) fn check_effects(settings: &Settings, records: &mut Vec<Record>) -> R
     Ok(())
 }
 
-fn check_log(settings: &Settings) -> Result<CheckedLog, String> {
+fn check_log(settings: &Settings) -> Result<Options, String> {
     match settings.text("logger") {
         "zap" => {}
         "capnslog" => return Err("--logger=capnslog is removed in v3.5".to_owned()),
@@ -116,7 +110,7 @@ fn check_log(settings: &Settings) -> Result<CheckedLog, String> {
     }
     let targets =
         if outputs.is_empty() { vec![Target::Stderr] } else { outputs.iter().map(|output| target(output)).collect() };
-    Ok(CheckedLog { options: Options { level, format, targets } })
+    Ok(Options { level, format, targets })
 }
 
 fn target(output: &str) -> Target {
@@ -143,7 +137,7 @@ fn check_urls(settings: &Settings, records: &mut Vec<Record>) -> Result<(), Stri
         .iter()
         .try_for_each(check_has_host)
         .map_err(|why| format!("--initial-advertise-peer-urls {} must be \"host:port\" ({why})", joined(peers)))?;
-    let clients = settle::advertised_clients(settings).unwrap_or_default();
+    let clients = derived::advertised_clients(settings).unwrap_or_default();
     clients.iter().try_for_each(check_has_host).map_err(|why| {
         let forms = "\"host:port\", \"unix:/path/to/socket\" or \"unixs:/path/to/socket\"";
         format!("--advertise-client-urls {} must be in the format {forms} ({why})", joined(&clients))
@@ -169,7 +163,7 @@ fn check_has_host(url: &Url) -> Result<(), String> {
 fn check_discovery(settings: &Settings) -> Result<(), String> {
     let endpoints = settings.list("discovery-endpoints");
     let ways = [
-        !settle::initial_cluster(settings).is_empty(),
+        !derived::initial_cluster(settings).is_empty(),
         !settings.text("discovery-srv").is_empty(),
         !endpoints.is_empty(),
     ];

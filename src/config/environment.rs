@@ -41,11 +41,13 @@ pub(super) fn read_environment(
     open.retain(|slot| !taken.contains(&variable_of(slot.name())));
     // etcd goes through the flags by name and reports the last bad variable.
     open.sort_unstable_by_key(Slot::name);
+    assert!(open.is_sorted_by_key(Slot::name), "by name");
     let mut used = Vec::new();
     let mut bad = None;
     for slot in open {
         let variable = variable_of(slot.name());
         let Some(value) = lookup(&variables, &variable) else { continue };
+        assert!(!value.is_empty(), "an empty variable counts as unset");
         match slot.set(value, settings) {
             Ok(()) => records.push(recognized(&variable, value)),
             Err(why) => bad = Some(format!("invalid value {} for {variable}: {why}", quote(value))),

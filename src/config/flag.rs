@@ -34,6 +34,7 @@ impl Group {
 /// How the text of a value is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
+    /// A truth; takes its value only after `=`.
     Bool,
     /// Signed, 64 bits.
     Int,
@@ -41,7 +42,9 @@ pub(super) enum Kind {
     Uint,
     /// Unsigned, 32 bits, with other error texts.
     Uint32,
+    /// Any text.
     Text,
+    /// A length of time with its unit.
     Duration,
     /// URLs to listen on or to tell others.
     Urls,
@@ -55,6 +58,7 @@ pub(super) enum Kind {
     OneOf(&'static [&'static str]),
     /// Some of the words.
     SomeOf(&'static [&'static str]),
+    /// Feature gates.
     Gates,
 }
 
@@ -95,10 +99,13 @@ pub(super) enum Effect {
 pub(super) struct Flag {
     /// Without dashes.
     pub(super) name: &'static str,
+    /// How its value is read.
     pub(super) kind: Kind,
     /// As it would be written on the command line.
     pub(super) default: &'static str,
+    /// Where it stands in `--help`.
     pub(super) group: Group,
+    /// What becomes of its value.
     pub(super) effect: Effect,
     /// One or two sentences.
     pub(super) help: &'static str,
@@ -127,16 +134,18 @@ pub(super) const fn in_force(
     Flag { name, kind, default, group, effect: Effect::InForce, help }
 }
 
-/// The same flag with another effect.
 impl Flag {
+    /// The same flag, waiting for a part of the server.
     pub(super) const fn not_yet(self, what: &'static str) -> Self {
         Self { effect: Effect::NotYet(what), ..self }
     }
 
+    /// The same flag, accepted for good without effect.
     pub(super) const fn without(self, reason: &'static str) -> Self {
         Self { effect: Effect::Without(reason), ..self }
     }
 
+    /// The same flag, refused until a part of the server is there.
     pub(super) const fn refused(self, what: &'static str) -> Self {
         Self { effect: Effect::Refused(what), ..self }
     }

@@ -68,6 +68,7 @@ pub struct Gates {
 }
 
 impl Gates {
+    /// The gates that a flag's value sets; all others stand at their defaults.
     pub(super) fn new(set: Vec<(Gate, bool)>) -> Self {
         Self { set }
     }
@@ -100,6 +101,7 @@ pub(super) fn read(text: &str) -> Result<Vec<(Gate, bool)>, String> {
         let gate = gate.ok_or_else(|| format!("unrecognized feature gate: {name}"))?;
         set.retain(|(earlier, _)| *earlier != gate);
         set.push((gate, open));
+        assert!(set.len() <= Gate::ALL.len(), "each gate once");
     }
     Ok(set)
 }

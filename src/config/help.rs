@@ -1,9 +1,8 @@
 //! `--help`, `--version` and the README's table, all made of the one table of flags.
 
-use std::fmt::Write;
-
 use super::flag::{Effect, Flag};
 use super::table::all;
+use crate::gotext::push_fmt;
 use crate::identity::ETCD_VERSION;
 
 /// How to call the server, for standard error.
@@ -32,10 +31,12 @@ pub(super) fn flags() -> String {
     for flag in all() {
         if group != Some(flag.group) {
             group = Some(flag.group);
-            writeln!(out, "\n{}:", flag.group.title()).expect("a String takes every write");
+            push_fmt(&mut out, format_args!("\n{}:\n", flag.group.title()));
         }
-        writeln!(out, "  --{} '{}'\n    {}{}", flag.name, shown_default(flag), flag.help, remark(flag))
-            .expect("a String takes every write");
+        push_fmt(
+            &mut out,
+            format_args!("  --{} '{}'\n    {}{}\n", flag.name, shown_default(flag), flag.help, remark(flag)),
+        );
     }
     out
 }
@@ -46,7 +47,7 @@ fn remark(flag: &Flag) -> String {
         Effect::InForce => String::new(),
         Effect::NotYet(what) => format!(" (No effect yet: waits for {what}.)"),
         Effect::Without(reason) => format!(" (Accepted without effect: {reason}.)"),
-        Effect::Refused(what) => format!(" (Not supported yet: there is no part for {what}.)"),
+        Effect::Refused(what) => format!(" (Refused: waits for {what}.)"),
     }
 }
 
@@ -86,12 +87,11 @@ pub fn readme_table() -> String {
             Effect::InForce => "yes".to_owned(),
             Effect::NotYet(what) => format!("not yet: waits for {what}"),
             Effect::Without(reason) => format!("none: {reason}"),
-            Effect::Refused(what) => format!("refused until there is a part for {what}"),
+            Effect::Refused(what) => format!("refused: waits for {what}"),
         };
         let default = shown_default(flag);
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
-        writeln!(out, "| `--{}` | {} | {default} | {effect} |", flag.name, flag.kind.name())
-            .expect("a String takes every write");
+        push_fmt(&mut out, format_args!("| `--{}` | {} | {default} | {effect} |\n", flag.name, flag.kind.name()));
     }
     out
 }

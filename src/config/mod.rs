@@ -3,7 +3,9 @@
 mod arguments;
 mod bootstrap;
 mod check;
+mod derived;
 mod environment;
+mod exit;
 mod flag;
 mod gates;
 mod help;
@@ -18,11 +20,12 @@ mod tests;
 mod value;
 
 pub use bootstrap::{Bootstrap, Resolve, bootstrap};
+pub use exit::{Exit, Parsed};
 pub use gates::{Gate, Gates};
 pub use help::readme_table;
 pub use model::{
     Advertise, AutoCompaction, CompactionMode, Config, GrpcKeepalive, Listen, MemberState, Quota, RaftTiming,
     RequestBounds, Warnings,
 };
-pub use parse::{Exit, Parsed, parse};
+pub use parse::parse;
 pub use start::{check_start, describe};

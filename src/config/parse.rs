@@ -6,41 +6,12 @@
 use super::arguments::{Stop, read_arguments};
 use super::check::{UNADVERTISED, auto_compaction, check, check_effects, deprecations};
 use super::environment::{Outcome, lookup, read_environment};
-use super::model::Config;
+use super::exit::{Exit, Parsed};
 use super::settings::Settings;
 use super::start;
 use super::{help, settle};
 use crate::gotext::{GoDuration, quote};
 use crate::log::{Record, Value};
-
-/// A configuration that passed every check that needs nothing but itself.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Parsed {
-    /// How to run.
-    pub config: Config,
-    /// To be logged first, in this order, by the logger that the configuration asks for.
-    pub records: Vec<Record>,
-}
-
-/// The process is to end before it began: with these outputs, and this status.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Exit {
-    /// The exit status: 0 for help and version, 2 for flags that cannot be read, 1 for a configuration that cannot run.
-    pub code: u8,
-    /// For standard output.
-    pub stdout: String,
-    /// For standard error, after the records.
-    pub stderr: String,
-    /// To be logged, in this order, by a logger with default options.
-    pub records: Vec<Record>,
-}
-
-impl Exit {
-    /// An end with status 1 and the records that say why.
-    pub fn failed(records: Vec<Record>) -> Self {
-        Self { code: 1, records, ..Self::default() }
-    }
-}
 
 /// Reads the process's arguments (the program's name first) and environment. `default_host` is asked for the address of the
 /// default route, and only when a default URL has to be replaced by a real one.
@@ -73,7 +44,7 @@ pub fn parse(
         return Err(Exit { stdout: help::version(), ..Exit::default() });
     }
     if settings.text("config-file").is_empty() && lookup(variables, "ETCD_CONFIG_FILE").is_some() {
-        return Err(refuse(records, "ETCD_CONFIG_FILE (--config-file) is not supported yet: this release has no part for the configuration file".to_owned()));
+        return Err(refuse(records, "ETCD_CONFIG_FILE (--config-file) is not supported yet: it waits for the configuration file; unset it to start without it".to_owned()));
     }
     match read_environment(variables, &mut settings, &mut records) {
         Outcome::Read => {}
@@ -90,7 +61,7 @@ pub fn parse(
     records.push(running);
     let auto_compaction = match auto_compaction(&settings) {
         Ok(auto_compaction) => auto_compaction,
-        Err(why) => return Err(start::failed(records, &why)),
+        Err(why) => return Err(Exit::start_failed(records, &why)),
     };
     let mut config = settle::settle(&settings, log, auto_compaction);
     start::fill_in(&mut config, settings.text("data-dir").is_empty(), default_host, &mut records);

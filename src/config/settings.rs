@@ -22,6 +22,7 @@ impl Settings {
     pub(super) fn new() -> Self {
         let values: Vec<Value> = all().map(default_value).collect();
         let given = vec![false; values.len()];
+        assert!(!values.is_empty(), "there are flags");
         Self { values, given }
     }
 
@@ -29,11 +30,14 @@ impl Settings {
     pub(super) fn set(&mut self, index: usize, flag: &Flag, text: &str) -> Result<(), String> {
         assert!(index < self.values.len(), "a flag of the table");
         let value = read(flag.kind, text)?;
+        let kind = std::mem::discriminant(&value);
+        assert!(kind == std::mem::discriminant(&self.values[index]), "--{} changes its kind", flag.name);
         // etcd's URL flags take an empty text as "leave it".
         if !(matches!(flag.kind, Kind::Urls) && text.is_empty()) {
             self.values[index] = value;
         }
         self.given[index] = true;
+        assert_eq!(self.values.len(), self.given.len(), "one mark a value");
         Ok(())
     }
 
@@ -47,41 +51,49 @@ impl Settings {
         self.values[index_of(flag.name)] == default_value(flag)
     }
 
+    /// A truth.
     pub(super) fn bool(&self, name: &str) -> bool {
         let Value::Bool(value) = self.value(name) else { mismatch(name) };
         *value
     }
 
+    /// A signed number.
     pub(super) fn signed(&self, name: &str) -> i64 {
         let Value::Signed(value) = self.value(name) else { mismatch(name) };
         *value
     }
 
+    /// An unsigned number.
     pub(super) fn unsigned(&self, name: &str) -> u64 {
         let Value::Unsigned(value) = self.value(name) else { mismatch(name) };
         *value
     }
 
+    /// A text.
     pub(super) fn text(&self, name: &str) -> &str {
         let Value::Text(value) = self.value(name) else { mismatch(name) };
         value
     }
 
+    /// A length of time.
     pub(super) fn duration(&self, name: &str) -> GoDuration {
         let Value::Duration(value) = self.value(name) else { mismatch(name) };
         *value
     }
 
+    /// URLs, sorted.
     pub(super) fn urls(&self, name: &str) -> &[Url] {
         let Value::Urls(value) = self.value(name) else { mismatch(name) };
         value
     }
 
+    /// Texts.
     pub(super) fn list(&self, name: &str) -> &[String] {
         let Value::List(value) = self.value(name) else { mismatch(name) };
         value
     }
 
+    /// What the gates stand at.
     pub(super) fn gates(&self, name: &str) -> Gates {
         let Value::Gates(value) = self.value(name) else { mismatch(name) };
         Gates::new(value.to_owned())

@@ -7,16 +7,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check::CheckedLog;
+use super::derived::{advertised_clients, data_dir, initial_cluster};
 use super::model::{
     Advertise, AutoCompaction, Config, GrpcKeepalive, Listen, MemberState, Quota, RaftTiming, RequestBounds, Warnings,
 };
 use super::settings::Settings;
-use crate::limits::{QUOTA_BYTES_DEFAULT, WATCH_PROGRESS_INTERVAL_DEFAULT};
+use crate::limits::{ELECTION_HEARTBEATS_MIN, QUOTA_BYTES_DEFAULT, WATCH_PROGRESS_INTERVAL_DEFAULT};
+use crate::log;
 
 /// Builds the configuration from settings that were checked.
-pub(super) fn settle(settings: &Settings, log: CheckedLog, auto_compaction: AutoCompaction) -> Config {
+pub(super) fn settle(settings: &Settings, log: log::Options, auto_compaction: AutoCompaction) -> Config {
     let name = settings.text("name").to_owned();
+    assert!(!log.targets.is_empty(), "a log goes somewhere");
     Config {
         data_dir: data_dir(settings, &name),
         wal_dir: Some(settings.text("wal-dir")).filter(|path| !path.is_empty()).map(PathBuf::from),
@@ -49,17 +51,9 @@ pub(super) fn settle(settings: &Settings, log: CheckedLog, auto_compaction: Auto
         cors: settings.list("cors").to_owned(),
         host_whitelist: settings.list("host-whitelist").to_owned(),
         gates: settings.gates("feature-gates"),
-        log: log.options,
+        log,
         shards: Some(to_usize(settings.unsigned("shards"))).filter(|shards| *shards > 0),
         name,
-    }
-}
-
-/// The data directory: the flag, or `<name>.etcd`.
-pub(super) fn data_dir(settings: &Settings, name: &str) -> PathBuf {
-    match settings.text("data-dir") {
-        "" => PathBuf::from(format!("{name}.etcd")),
-        given => PathBuf::from(given),
     }
 }
 
@@ -78,30 +72,14 @@ fn advertise(settings: &Settings) -> Advertise {
     Advertise { client: advertised_clients(settings), peer: settings.urls("initial-advertise-peer-urls").to_owned() }
 }
 
-/// The default of --advertise-client-urls holds only while --listen-client-urls stands at its own.
-pub(super) fn advertised_clients(settings: &Settings) -> Option<Vec<crate::identity::Url>> {
-    let dropped = settings.is_given("listen-client-urls") && !settings.is_given("advertise-client-urls");
-    if dropped { None } else { Some(settings.urls("advertise-client-urls").to_owned()) }
-}
-
-/// The default of --initial-cluster does not hold once the SRV records name the members.
-pub(super) fn initial_cluster(settings: &Settings) -> String {
-    let discovered = !settings.text("discovery-srv").is_empty()
-        || !settings.text("discovery-srv-name").is_empty()
-        || !settings.list("discovery-endpoints").is_empty();
-    if discovered && !settings.is_given("initial-cluster") {
-        String::new()
-    } else {
-        settings.text("initial-cluster").to_owned()
-    }
-}
-
 fn raft(settings: &Settings) -> RaftTiming {
     let heartbeat_millis = settings.unsigned("heartbeat-interval");
     assert!(heartbeat_millis > 0, "checked before");
+    let election_ticks = settings.unsigned("election-timeout") / heartbeat_millis;
+    assert!(election_ticks >= ELECTION_HEARTBEATS_MIN, "checked before: {election_ticks}");
     RaftTiming {
         heartbeat: Duration::from_millis(heartbeat_millis),
-        election_ticks: settings.unsigned("election-timeout") / heartbeat_millis,
+        election_ticks,
         pre_vote: settings.bool("pre-vote"),
         advance_first_election: settings.bool("initial-election-tick-advance"),
         catchup_entries: settings.unsigned("snapshot-catchup-entries"),

@@ -4,20 +4,13 @@
 //! - Pure: the one fact of the outside world, the host of the default route, is asked of the caller.
 
 use super::model::{Config, Quota};
-use super::parse::Exit;
 use crate::identity::{ETCD_VERSION, Scheme, Url};
 use crate::limits::REQUEST_BYTES_RECOMMENDED_MAX;
-use crate::log::{Level, Record, Value};
+use crate::log::{Record, Value};
 
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
 const DEFAULT_CLIENT_URL: &str = "http://localhost:2379";
 const DEFAULT_CLUSTER: &str = "default=http://localhost:2380";
-
-/// The end of a start that failed after the flags were found good.
-pub(super) fn failed(mut records: Vec<Record>, why: &str) -> Exit {
-    records.push(Record::new(Level::Fatal, "discovery failed", vec![("error", why.to_owned().into())]));
-    Exit::failed(records)
-}
 
 /// Replaces the defaults that depend on other flags: URLs that say `localhost` while the listener is open to all, the member
 /// list that follows the name; and says which data directory it is.
@@ -52,6 +45,8 @@ pub(super) fn fill_in(
         let shown = config.data_dir.display().to_string();
         records.push(Record::warn("'data-dir' was empty; using default", vec![("data-dir", shown.into())]));
     }
+    assert!(!config.data_dir.as_os_str().is_empty(), "a member has a directory");
+    assert!(!config.advertise.peer.is_empty(), "a member has a peer URL");
     let request_bytes = u64::try_from(config.requests.bytes_max).unwrap_or(u64::MAX);
     if request_bytes > REQUEST_BYTES_RECOMMENDED_MAX {
         let fields = vec![

@@ -553,5 +553,5 @@ fn every_kind_has_a_name() {
 fn the_readme_table_has_every_flag() {
     let table = readme_table();
     assert_eq!(table.lines().count(), 2 + all().count());
-    assert!(table.contains("| `--cert-file` | text |  | refused until there is a part for TLS |"));
+    assert!(table.contains("| `--cert-file` | text |  | refused: waits for TLS |"));
 }

@@ -13,13 +13,21 @@ use crate::identity::{Url, parse_urls};
 /// A value that was read.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Value {
+    /// A truth.
     Bool(bool),
+    /// A signed number.
     Signed(i64),
+    /// An unsigned number.
     Unsigned(u64),
+    /// A text, or one of several words.
     Text(String),
+    /// A length of time.
     Duration(GoDuration),
+    /// URLs, sorted by text, each once.
     Urls(Vec<Url>),
+    /// Texts.
     List(Vec<String>),
+    /// The gates that are set, each once.
     Gates(Vec<(Gate, bool)>),
 }
 
@@ -54,6 +62,7 @@ fn read_urls(text: &str) -> Result<Vec<Url>, String> {
     }
     let mut urls = parse_urls(text.split(','))?;
     urls.dedup();
+    assert!(urls.is_sorted() && !urls.is_empty(), "a text gives at least one URL");
     Ok(urls)
 }
 

@@ -8,7 +8,7 @@
 use crate::disk::error::Error;
 use crate::disk::map::TreeFile;
 use crate::limits;
-use crate::tree::{CheckpointPlan, PageRange};
+use crate::tree::{CheckpointPlan, GiveBack};
 use crate::types::PageNumber;
 
 /// Writes what `plan` says to `file`; when it returns `Ok`, the checkpoint is durable and the process's own copies of its
@@ -34,15 +34,17 @@ pub fn run(file: &TreeFile, plan: &CheckpointPlan) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives the blocks of free pages back to the file system. `file_pages` is the file's length from now on.
-pub fn give_back(file: &TreeFile, ranges: &[PageRange], file_pages: u64) -> Result<(), Error> {
-    for range in ranges.iter().filter(|range| range.count > 0) {
+/// Gives the blocks of free pages back to the file system, and the process's own copies of them.
+pub fn give_back(file: &TreeFile, space: &GiveBack) -> Result<(), Error> {
+    for range in &space.punch {
         file.drop_private(range.first, range.count);
-        if range.first.0 < file_pages {
-            file.punch(range.first, range.count)?;
-        }
+        file.punch(range.first, range.count)?;
     }
-    file.shorten(file_pages)
+    if let Some(range) = space.truncate {
+        file.drop_private(range.first, range.count);
+        file.shorten(range.first.0)?;
+    }
+    Ok(())
 }
 
 /// Pages on their way, gathered while they are neighbours: one system call a megabyte.

@@ -62,6 +62,7 @@ impl fmt::Display for GoDuration {
 
 /// `value / unit` (a power of ten) in decimals, without trailing zeros.
 fn decimal(value: u64, unit: u64) -> String {
+    assert!(10u64.pow(unit.ilog10()) == unit, "a power of ten, not {unit}");
     let (whole, fraction) = (value / unit, value % unit);
     if fraction == 0 {
         return whole.to_string();
@@ -96,6 +97,7 @@ pub fn parse_duration(text: &str) -> Result<GoDuration, String> {
             .ok_or_else(|| format!("time: unknown unit {} in duration {}", quote(term.unit), quote(text)))?;
         let nanos = term.nanos(unit_nanos).ok_or_else(invalid)?;
         total = total.checked_add(nanos).filter(|sum| *sum <= 1 << 63).ok_or_else(invalid)?;
+        assert!(term.rest.len() < rest.len(), "each term takes something");
         rest = term.rest;
     }
     let value = if negative { 0i64.checked_sub_unsigned(total) } else { i64::try_from(total).ok() };

@@ -3,7 +3,7 @@
 //! Invariants
 //! - The result is one line of printable characters, whatever the input.
 
-use std::fmt::Write;
+use super::push_fmt;
 
 /// `text` quoted as Go's `strconv.Quote` does.
 pub fn quote(text: &str) -> String {
@@ -36,12 +36,11 @@ fn push_escaped(out: &mut String, symbol: char) {
         _ if !is_unprintable(symbol) => out.push(symbol),
         _ => {
             let code = u32::from(symbol);
-            let escaped = match code {
-                0..0x80 => write!(out, "\\x{code:02x}"),
-                0x80..0x1_0000 => write!(out, "\\u{code:04x}"),
-                _ => write!(out, "\\U{code:08x}"),
-            };
-            escaped.expect("a String takes every write");
+            match code {
+                0..0x80 => push_fmt(out, format_args!("\\x{code:02x}")),
+                0x80..0x1_0000 => push_fmt(out, format_args!("\\u{code:04x}")),
+                _ => push_fmt(out, format_args!("\\U{code:08x}")),
+            }
         }
     }
 }

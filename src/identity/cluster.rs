@@ -32,6 +32,7 @@ pub fn member_id<'a>(peer_urls: impl IntoIterator<Item = &'a str>, token: &str, 
 pub fn cluster_id(members: impl IntoIterator<Item = MemberId>) -> ClusterId {
     let mut members: Vec<MemberId> = members.into_iter().collect();
     members.sort_unstable();
+    assert!(!members.is_empty(), "a cluster begins with somebody");
     let mut hash = Sha1::new();
     for member in members {
         hash.update(member.0.to_be_bytes());
@@ -111,6 +112,7 @@ impl InitialCluster {
         }
         members.sort_unstable_by_key(|member| member.id);
         assert_eq!(members.len(), self.members.len(), "each name is one member");
+        assert!(members.windows(2).all(|pair| pair[0].id < pair[1].id), "ids ascend");
         Ok(members)
     }
 }

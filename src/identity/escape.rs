@@ -60,6 +60,7 @@ pub(super) fn unescape(text: &str, place: Place) -> Result<Vec<u8>, String> {
     while let Some(symbol) = rest.chars().next() {
         if symbol == '%' {
             out.push(read_escape(rest, place)?);
+            assert!(rest.len() >= 3, "an escape was read");
             rest = &rest[3..];
             continue;
         }

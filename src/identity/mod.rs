@@ -7,10 +7,9 @@ mod parts;
 #[cfg(test)]
 mod tests;
 mod url;
+mod version;
 
 pub use cluster::{BootstrapMember, InitialCluster, cluster_id, member_id};
 pub use host::{join_host_port, split_host_port};
 pub use url::{Scheme, Url, parse_urls};
-
-/// The etcd release whose behaviour this server has, as `--version`, `/version` and Status tell it.
-pub const ETCD_VERSION: &str = "3.7.1";
+pub use version::ETCD_VERSION;

@@ -5,7 +5,7 @@
 //!
 //! It knows nothing of the schemes that etcd takes.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use super::escape::{Place, escape, escape_as_written, unescape};
 use crate::gotext::quote;

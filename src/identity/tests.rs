@@ -1,4 +1,5 @@
 use super::*;
+use crate::types::MemberId;
 
 #[track_caller]
 fn canonical(text: &str) -> String {
@@ -150,6 +151,16 @@ fn ids_are_etcd_s_own() {
 }
 
 #[test]
+fn ids_of_several_members_and_urls_are_etcd_s_own() {
+    // Taken from the log of etcd 3.7.1 started with this list and token.
+    let list = InitialCluster::parse("b=http://127.0.0.1:33801,b=http://127.0.0.1:33800,a=http://é:1").unwrap();
+    let members = list.members("tok").unwrap();
+    let ids: Vec<String> = members.iter().map(|member| format!("{}={}", member.name, member.id)).collect();
+    assert_eq!(ids, ["b=6a8003372da949c4", "a=d3dbfccd503eaf12"]);
+    assert_eq!(cluster_id(members.iter().map(|member| member.id)).to_string(), "42e07f81bd06a3d2");
+}
+
+#[test]
 fn ids_do_not_depend_on_the_order_of_urls() {
     let forth = member_id(["http://a:1", "http://b:2"], "t", None);
     let back = member_id(["http://b:2", "http://a:1"], "t", None);
@@ -180,5 +191,3 @@ fn bad_member_lists_are_refused() {
     let twins = InitialCluster::parse("a=http://h:1,b=http://h:1").unwrap();
     assert!(twins.members("t").unwrap_err().starts_with("member exists with identical ID "));
 }
-
-use crate::types::MemberId;

@@ -79,6 +79,7 @@ impl Url {
         }
         let canonical = parts.text();
         assert!(canonical.starts_with(scheme.name()), "the text of a URL begins with its scheme");
+        assert!(!canonical.chars().any(char::is_control), "controls are refused or escaped");
         Ok(Self { text: canonical, scheme, host, path: String::from_utf8_lossy(&parts.path).into_owned() })
     }
 
@@ -123,5 +124,6 @@ impl fmt::Display for Url {
 pub fn parse_urls<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Url>, String> {
     let mut urls = texts.into_iter().map(Url::parse).collect::<Result<Vec<_>, _>>()?;
     urls.sort();
+    assert!(urls.windows(2).all(|pair| pair[0].text <= pair[1].text), "the order of URLs is that of their texts");
     Ok(urls)
 }

@@ -4,10 +4,9 @@
 //! - A line holds no control character, whatever the fields hold, so that one record is one line.
 //! - Field names are ours and need no escaping.
 
-use std::fmt::Write;
-
 use super::timestamp::push_timestamp;
 use super::{Level, Value};
+use crate::gotext::push_fmt;
 
 /// Where and when a record was made.
 #[derive(Clone, Copy, Debug)]
@@ -19,12 +18,12 @@ pub(super) struct Stamp<'a> {
 
 /// Appends the line, newline included, as a JSON object.
 pub(super) fn push_json(out: &mut String, stamp: Stamp<'_>, level: Level, message: &str, fields: &[(&str, Value)]) {
+    let start = out.len();
     out.push_str("{\"level\":\"");
     out.push_str(level.name());
     out.push_str("\",\"ts\":\"");
     push_timestamp(out, stamp.micros);
-    write!(out, "\",\"caller\":\"{}:{}\",\"msg\":", short_path(stamp.file), stamp.line)
-        .expect("a String takes every write");
+    push_fmt(out, format_args!("\",\"caller\":\"{}:{}\",\"msg\":", short_path(stamp.file), stamp.line));
     push_text(out, message);
     for (name, value) in fields {
         out.push_str(",\"");
@@ -33,6 +32,7 @@ pub(super) fn push_json(out: &mut String, stamp: Stamp<'_>, level: Level, messag
         push_value(out, value);
     }
     out.push_str("}\n");
+    assert!(out[start..].find('\n') == Some(out.len() - start - 1), "one record is one line");
 }
 
 /// The file with the directory it lies in.
@@ -42,21 +42,14 @@ pub(super) fn short_path(file: &str) -> &str {
 
 /// Appends the value as JSON.
 pub(super) fn push_value(out: &mut String, value: &Value) {
-    let written = match value {
-        Value::Text(text) => {
-            push_text(out, text);
-            Ok(())
-        }
-        Value::Texts(texts) => {
-            push_texts(out, texts);
-            Ok(())
-        }
-        Value::Signed(number) => write!(out, "{number}"),
-        Value::Unsigned(number) => write!(out, "{number}"),
-        Value::Boolean(truth) => write!(out, "{truth}"),
-        Value::Duration(duration) => write!(out, "\"{duration}\""),
-    };
-    written.expect("a String takes every write");
+    match value {
+        Value::Text(text) => push_text(out, text),
+        Value::Texts(texts) => push_texts(out, texts),
+        Value::Signed(number) => push_fmt(out, format_args!("{number}")),
+        Value::Unsigned(number) => push_fmt(out, format_args!("{number}")),
+        Value::Boolean(truth) => push_fmt(out, format_args!("{truth}")),
+        Value::Duration(duration) => push_fmt(out, format_args!("\"{duration}\"")),
+    }
 }
 
 fn push_texts(out: &mut String, texts: &[String]) {
@@ -79,9 +72,7 @@ fn push_text(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            _ if symbol.is_control() => {
-                write!(out, "\\u{:04x}", u32::from(symbol)).expect("a String takes every write")
-            }
+            _ if symbol.is_control() => push_fmt(out, format_args!("\\u{:04x}", u32::from(symbol))),
             _ => out.push(symbol),
         }
     }

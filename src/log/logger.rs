@@ -208,6 +208,7 @@ impl Batch {
             self.write(sinks);
             self.level = level;
         }
+        assert!(line.ends_with('\n'), "whole lines");
         self.lines.push_str(line);
     }
 

@@ -1,6 +1,6 @@
 //! Moments as log lines show them: `2006-01-02T15:04:05.000000Z`, always in UTC.
 
-use std::fmt::Write;
+use crate::gotext::push_fmt;
 
 /// Appends the moment that lies `micros` after the Unix epoch.
 pub(super) fn push_timestamp(out: &mut String, micros: u64) {
@@ -8,8 +8,8 @@ pub(super) fn push_timestamp(out: &mut String, micros: u64) {
     let (days, second_of_day) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil_date(days);
     let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
-    write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z")
-        .expect("a String takes every write");
+    assert!(hour < 24 && fraction < 1_000_000, "a moment within its day");
+    push_fmt(out, format_args!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z"));
 }
 
 /// The Gregorian date that lies `days` after 1970-01-01.

@@ -36,9 +36,14 @@ impl KeyRange {
         Self { from: key.slice(..), end }
     }
 
-    /// Every key there can be.
-    pub(super) fn everything() -> Self {
-        Self { from: Bytes::new(), end: End::Unbounded }
+    /// The same range again; its keys are shared.
+    pub(super) fn copy(&self) -> Self {
+        let end = match &self.end {
+            End::Single => End::Single,
+            End::Before(end) => End::Before(end.slice(..)),
+            End::Unbounded => End::Unbounded,
+        };
+        Self { from: self.from.slice(..), end }
     }
 
     /// Whether `key`, which is not before the range, is in it.

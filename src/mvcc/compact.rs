@@ -10,6 +10,9 @@
 //! the compacted revision, where etcd keeps it, and only the version before it goes. The next compaction begins at 5
 //! again and removes the tombstone then.
 //!
+//! Before rows are removed, the checksum is computed that HashKV remembers of the compaction, if the compaction before
+//! is through and the store is not too large; also in steps.
+//!
 //! Invariants
 //! - After the last step the rows at or below the compacted revision are: the newest version of each key that is live
 //!   there, and the tombstones at exactly that revision. etcd keeps the same, which is what makes HashKV equal.
@@ -17,15 +20,18 @@
 //! - The cursor is committed with the removals: a restart goes on where the last durable root stood.
 //! - finished <= scheduled <= current revision, and rows below the cursor are as the first invariant says.
 
+use super::history::{History, Purpose};
 use super::row::{At, Change, KeyBuffer, Version};
-use super::work::Progress;
-use super::{Error, Writer};
+use super::work::{Progress, Work};
+use super::{Error, KvHash, Writer, remembered};
 use crate::codec::{Reader, put_varint};
 use crate::command::CompactionRequest;
-use crate::tree::{Tree, TreeId, Txn, View};
+use crate::limits::MVCC_HASHED_ROWS_MAX;
+use crate::tree::{Cell, Tree, TreeId, Txn, View};
 use crate::types::Revision;
 
-/// The row of the System tree that holds the state; its head: scheduled, finished, cursor main, cursor sub as varints.
+/// The row of the System tree that holds the state. Its head: scheduled, finished, cursor main, cursor sub as varints; its
+/// body: the checksum in progress, if there is one.
 const STATE_KEY: &[u8] = b"compaction";
 
 /// How far compaction got.
@@ -37,18 +43,19 @@ pub struct Compaction {
     pub finished: Revision,
     /// The next row to look at.
     cursor: At,
+    /// The checksum in progress: no row has been removed since it was begun.
+    hashing: Option<History>,
 }
 
 impl Compaction {
     /// Before the first compaction.
-    const NONE: Self =
-        Self { scheduled: Revision(-1), finished: Revision(-1), cursor: At { main: Revision(0), sub: 0 } };
+    const NONE: Self = Self { scheduled: Revision(-1), finished: Revision(-1), cursor: At::FIRST, hashing: None };
 
     /// The state that a root holds.
     pub fn of(view: &View<'_>) -> Result<Self, Error> {
         match view.find(TreeId::System, STATE_KEY)? {
             None => Ok(Self::NONE),
-            Some(cell) => Self::parse(cell.head).ok_or(Error::Damaged("state of the compaction")),
+            Some(cell) => Self::parse(&cell).ok_or(Error::Damaged("state of the compaction")),
         }
     }
 
@@ -62,23 +69,46 @@ impl Compaction {
         revision <= self.finished
     }
 
-    fn parse(head: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(head);
+    /// The lower bound of the checksum that is being computed for a compaction to `revision`.
+    pub(super) fn hashing_from(&self, revision: Revision) -> Option<Revision> {
+        self.hashing.filter(|history| history.revision == revision).map(|history| history.lower)
+    }
+
+    /// The state after a compaction to `revision` was asked for.
+    fn schedule(self, view: &View<'_>, revision: Revision) -> Result<Self, Error> {
+        assert!(self.scheduled < revision, "scheduled {} before {revision}", self.scheduled);
+        let mut hashing = self.hashing;
+        if !self.is_pending() {
+            assert!(hashing.is_none(), "a checksum is part of a compaction");
+            let rows = view.rank(TreeId::Revisions, &At::end_of(revision).revision_key())?;
+            let history = History::new(Purpose::Compaction, self.finished, revision);
+            hashing = (rows <= MVCC_HASHED_ROWS_MAX).then_some(history);
+        }
+        Ok(Self { scheduled: revision, hashing, ..self })
+    }
+
+    fn parse(cell: &Cell<'_>) -> Option<Self> {
+        let mut reader = Reader::new(cell.head);
         let mut revision = || Some(Revision(reader.varint().ok()?.cast_signed()));
         let (scheduled, finished, main) = (revision()?, revision()?, revision()?);
         let sub = u32::try_from(reader.varint().ok()?).ok()?;
         let ordered = finished <= scheduled && finished.0 >= -1 && main.0 >= 0 && reader.is_empty();
-        ordered.then_some(Self { scheduled, finished, cursor: At { main, sub } })
+        let hashing = if cell.body.is_empty() { None } else { Some(History::parse(cell.body)?) };
+        ordered.then_some(Self { scheduled, finished, cursor: At { main, sub }, hashing })
     }
 
     fn store(&self, txn: &mut Txn<'_>) -> Result<(), Error> {
         assert!(self.finished <= self.scheduled, "finished {} of {}", self.finished, self.scheduled);
-        let mut head = Vec::with_capacity(40);
+        assert!(self.is_pending() || self.hashing.is_none(), "a checksum is part of a compaction");
+        let (mut head, mut body) = (Vec::with_capacity(40), Vec::new());
         for number in [self.scheduled.0, self.finished.0, self.cursor.main.0] {
             put_varint(&mut head, number.cast_unsigned());
         }
         put_varint(&mut head, u64::from(self.cursor.sub));
-        txn.insert(TreeId::System, STATE_KEY, &head, &[], false)?;
+        if let Some(history) = &self.hashing {
+            history.put(&mut body);
+        }
+        txn.insert(TreeId::System, STATE_KEY, &head, &body, false)?;
         Ok(())
     }
 }
@@ -93,9 +123,9 @@ impl Writer<'_, '_> {
         if revision > position.current {
             return Err(Error::FutureRevision);
         }
-        let state = Compaction::of(&self.view())?;
-        assert!(state.scheduled < revision, "scheduled {} before {revision}", state.scheduled);
-        Compaction { scheduled: revision, ..state }.store(self.txn)?;
+        let view = self.view();
+        let state = Compaction::of(&view)?.schedule(&view, revision)?;
+        state.store(self.txn)?;
         self.set_compacted(revision);
         Ok(revision)
     }
@@ -106,6 +136,21 @@ struct Row {
     at: At,
     key: Vec<u8>,
     tombstone: bool,
+}
+
+/// What a member does once when it starts, before the first step: it forgets the checksums of the run before, as etcd
+/// does. Returns where the compaction stands.
+pub fn resume_compaction(tree: &mut Tree) -> Result<Compaction, Error> {
+    let mut txn = tree.begin();
+    let stamp = txn.view().stamp();
+    let state = Compaction::of(&txn.view())?;
+    let forgetful = Compaction { hashing: None, ..state };
+    let any = remembered::clear(&mut txn)?;
+    if any || state != forgetful {
+        forgetful.store(&mut txn)?;
+        txn.commit(stamp);
+    }
+    Ok(forgetful)
 }
 
 /// Looks at up to `rows_max` rows of the revision index and removes what they make superfluous, in a tree transaction of
@@ -125,13 +170,22 @@ pub fn compact_step(tree: &mut Tree, rows_max: usize) -> Result<Progress, Error>
 }
 
 fn step(txn: &mut Txn<'_>, state: Compaction, rows_max: usize) -> Result<Compaction, Error> {
+    if let Some(mut history) = state.hashing {
+        let mut work = Work::cells(rows_max);
+        let found = history.step(&txn.view(), &mut work)?;
+        if let Some(hash) = found {
+            let (compact_revision, hash_revision) = (history.lower, history.revision);
+            remembered::insert(txn, KvHash { hash, compact_revision, hash_revision })?;
+        }
+        return Ok(Compaction { hashing: found.is_none().then_some(history), ..state });
+    }
     let rows = rows(&txn.view(), &state, rows_max)?;
     let mut cursor = state.cursor;
     let mut buffer = KeyBuffer::default();
     for row in &rows {
         assert!(row.at >= cursor && row.at.main <= state.scheduled, "rows are met in order");
         settle(txn, row, state.scheduled, &mut buffer)?;
-        cursor = At { main: row.at.main, sub: row.at.sub.checked_add(1).ok_or(Error::Damaged("sub revision"))? };
+        cursor = row.at.next()?;
     }
     if rows.len() == rows_max {
         return Ok(Compaction { cursor, ..state });

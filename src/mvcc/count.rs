@@ -23,69 +23,123 @@ use crate::types::Revision;
 const CHANGE_CELLS: usize = 3;
 
 /// A count in progress.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) enum Count {
+#[derive(Debug)]
+pub(super) struct Count {
+    range: KeyRange,
+    mode: Mode,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
     /// Nothing done yet.
     Start,
-    /// Undoing the changes after a revision: `live` so far, `next` is the first row not looked at.
-    Undo { then: Revision, live: i64, next: At },
+    /// Undoing the changes after the revision `then`.
+    Undo { then: Revision, undone: Undone },
     /// Walking the keys: `live` of those up to `last`.
     Walk { live: i64, last: Option<Vec<u8>> },
     /// The result.
     Done(i64),
 }
 
+/// How far undoing got.
+#[derive(Clone, Copy, Debug)]
+struct Undone {
+    /// The count so far.
+    live: i64,
+    /// The first row not looked at.
+    next: At,
+}
+
 impl Count {
+    /// Counts the keys of `range` that `mode` shows.
+    pub(super) fn new(range: KeyRange, mode: Mode) -> Self {
+        Self { range, mode, state: State::Start }
+    }
+
     /// The result, once it is there.
     pub(super) fn result(&self) -> Option<i64> {
-        if let Self::Done(count) = self { Some(*count) } else { None }
+        if let State::Done(count) = self.state { Some(count) } else { None }
     }
 
     /// Goes on until the result is there or the work is spent.
-    pub(super) fn step(
-        &mut self,
-        view: &View<'_>,
-        range: &KeyRange,
-        mode: Mode,
-        work: &mut Work,
-    ) -> Result<Option<i64>, Error> {
+    pub(super) fn step(&mut self, view: &View<'_>, work: &mut Work) -> Result<Option<i64>, Error> {
         loop {
-            *self = match std::mem::replace(self, Self::Start) {
-                Self::Start => start(view, range, mode)?,
-                Self::Undo { then, live, next } => undo(view, range, (then, live, next), work)?,
-                Self::Walk { live, last } => walk(view, range, mode, (live, last), work)?,
-                Self::Done(count) => Self::Done(count),
+            self.state = match std::mem::replace(&mut self.state, State::Start) {
+                State::Start => self.start(view)?,
+                State::Undo { then, undone } => self.undo(view, then, undone, work)?,
+                State::Walk { live, last } => self.walk(view, live, last, work)?,
+                State::Done(count) => State::Done(count),
             };
             if self.result().is_some() || work.is_spent() {
                 return Ok(self.result());
             }
         }
     }
-}
 
-/// Takes the cheapest way.
-fn start(view: &View<'_>, range: &KeyRange, mode: Mode) -> Result<Count, Error> {
-    if range.is_empty() {
-        return Ok(Count::Done(0));
-    }
-    if range.is_single() {
-        let at = match mode {
-            Mode::Current => At::end_of(Revision(i64::MAX)),
-            Mode::Past(revision) => At::end_of(revision),
+    /// Takes the cheapest way.
+    fn start(&self, view: &View<'_>) -> Result<State, Error> {
+        let range = &self.range;
+        if range.is_empty() {
+            return Ok(State::Done(0));
+        }
+        if range.is_single() {
+            let found = newest_at(view, &range.from, self.mode.place(), &mut KeyBuffer::default())?;
+            return Ok(State::Done(i64::from(found.is_some_and(|version| !version.head.tombstone))));
+        }
+        let live = live_now(view, range)?;
+        assert!(live >= 0, "a number of keys");
+        let then = match self.mode {
+            Mode::Current => return Ok(State::Done(live)),
+            Mode::Past(revision) => revision,
         };
-        let found = newest_at(view, &range.from, at, &mut KeyBuffer::default())?;
-        return Ok(Count::Done(i64::from(found.is_some_and(|version| !version.head.tombstone))));
+        let next = At { main: then.next(), sub: 0 };
+        let before = view.rank(TreeId::Revisions, &next.revision_key())?;
+        let changes = view.weight(TreeId::Revisions).saturating_sub(before);
+        let affordable = live.cast_unsigned().saturating_mul(2).max(MVCC_COUNT_CHANGES_MIN);
+        if changes > affordable {
+            return Ok(State::Walk { live: 0, last: None });
+        }
+        Ok(State::Undo { then, undone: Undone { live, next } })
     }
-    let live = live_now(view, range)?;
-    let then = match mode {
-        Mode::Current => return Ok(Count::Done(live)),
-        Mode::Past(revision) => revision,
-    };
-    let next = At { main: then.next(), sub: 0 };
-    let before = view.rank(TreeId::Revisions, &next.revision_key())?;
-    let changes = view.weight(TreeId::Revisions).saturating_sub(before);
-    let affordable = live.cast_unsigned().saturating_mul(2).max(MVCC_COUNT_CHANGES_MIN);
-    Ok(if changes <= affordable { Count::Undo { then, live, next } } else { Count::Walk { live: 0, last: None } })
+
+    /// Corrects the count by the changes that were not looked at yet.
+    fn undo(&self, view: &View<'_>, then: Revision, mut undone: Undone, work: &mut Work) -> Result<State, Error> {
+        let mut buffer = KeyBuffer::default();
+        let mut cursor = view.cursor(TreeId::Revisions);
+        cursor.seek(&undone.next.revision_key())?;
+        while let Some(cell) = cursor.cell()? {
+            if !work.spend(CHANGE_CELLS) {
+                return Ok(State::Undo { then, undone });
+            }
+            let change = Change::parse(cell)?;
+            assert!(change.at.main > then, "only later changes are undone");
+            assert!(change.at >= undone.next, "rows come in order");
+            if self.range.contains(change.key) {
+                undone.live += difference(view, &change, then, &mut buffer)?;
+            }
+            undone.next = change.at.next()?;
+            cursor.next()?;
+        }
+        if undone.live < 0 {
+            return Err(Error::Damaged("more keys vanished than there were"));
+        }
+        Ok(State::Done(undone.live))
+    }
+
+    /// Counts the keys behind `last` one by one.
+    fn walk(&self, view: &View<'_>, mut live: i64, last: Option<Vec<u8>>, work: &mut Work) -> Result<State, Error> {
+        let mut walk = Walk::new(view, &self.range, (self.mode, Direction::Ascending), last.as_deref());
+        while work.spend(1) {
+            match walk.step()? {
+                Step::Live(_) => live += 1,
+                Step::Dead => {}
+                Step::End => return Ok(State::Done(live)),
+            }
+        }
+        let seen = walk.seen().map(<[u8]>::to_vec);
+        Ok(State::Walk { live, last: seen.or(last) })
+    }
 }
 
 /// Live keys of a range now.
@@ -101,32 +155,6 @@ fn live_now(view: &View<'_>, range: &KeyRange) -> Result<i64, Error> {
     i64::try_from(live).map_err(|_| Error::Damaged("more live keys than revisions can be"))
 }
 
-/// Corrects the count by the changes from `next` on.
-fn undo(
-    view: &View<'_>,
-    range: &KeyRange,
-    (then, mut live, mut next): (Revision, i64, At),
-    work: &mut Work,
-) -> Result<Count, Error> {
-    let mut buffer = KeyBuffer::default();
-    let mut cursor = view.cursor(TreeId::Revisions);
-    cursor.seek(&next.revision_key())?;
-    while let Some(cell) = cursor.cell()? {
-        if !work.spend(CHANGE_CELLS) {
-            return Ok(Count::Undo { then, live, next });
-        }
-        let change = Change::parse(cell)?;
-        assert!(change.at.main > then, "only later changes are undone");
-        if range.contains(change.key) {
-            live += difference(view, &change, then, &mut buffer)?;
-        }
-        next = At { main: change.at.main, sub: change.at.sub.checked_add(1).ok_or(Error::Damaged("sub revision"))? };
-        cursor.next()?;
-    }
-    assert!(live >= 0, "more keys vanished than there were: {live}");
-    Ok(Count::Done(live))
-}
-
 /// What undoing everything since `then` does to the key of its last change; 0 for changes before the last.
 fn difference(view: &View<'_>, change: &Change<'_>, then: Revision, buffer: &mut KeyBuffer) -> Result<i64, Error> {
     let last = newest(view, change.key, buffer)?.ok_or(Error::Damaged("a revision without its version"))?;
@@ -135,24 +163,4 @@ fn difference(view: &View<'_>, change: &Change<'_>, then: Revision, buffer: &mut
     }
     let was = newest_at(view, change.key, At::end_of(then), buffer)?.is_some_and(|version| !version.head.tombstone);
     Ok(i64::from(was) - i64::from(!last.head.tombstone))
-}
-
-/// Counts the keys behind `last` one by one.
-fn walk(
-    view: &View<'_>,
-    range: &KeyRange,
-    mode: Mode,
-    (mut live, last): (i64, Option<Vec<u8>>),
-    work: &mut Work,
-) -> Result<Count, Error> {
-    let mut walk = Walk::new(view, range, (mode, Direction::Ascending), last.as_deref());
-    while work.spend(1) {
-        match walk.step()? {
-            Step::Live(_) => live += 1,
-            Step::Dead => {}
-            Step::End => return Ok(Count::Done(live)),
-        }
-    }
-    let seen = walk.seen().map(<[u8]>::to_vec);
-    Ok(Count::Walk { live, last: seen.or(last) })
 }

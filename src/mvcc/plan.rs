@@ -103,11 +103,6 @@ impl Plan {
         }
     }
 
-    /// Whether some pairs of the range may be left out of the answer by a filter.
-    pub(super) fn filters(&self) -> bool {
-        self.filters.any()
-    }
-
     /// Whether the filters let a pair through.
     pub(super) fn admits(&self, version: &Version<'_>) -> bool {
         self.filters.admit(version)

@@ -37,9 +37,21 @@ pub(super) struct At {
 }
 
 impl At {
+    /// Before everything.
+    pub(super) const FIRST: Self = Self { main: Revision(0), sub: 0 };
+
+    /// After everything.
+    pub(super) const LAST: Self = Self { main: Revision(i64::MAX), sub: u32::MAX };
+
     /// The last place that a reader at `revision` can see.
     pub(super) fn end_of(revision: Revision) -> Self {
         Self { main: revision, sub: u32::MAX }
+    }
+
+    /// The first place behind this one.
+    pub(super) fn next(self) -> Result<Self, Error> {
+        let sub = self.sub.checked_add(1).ok_or(Error::Damaged("sub revision"))?;
+        Ok(Self { sub, ..self })
     }
 
     fn tail(self) -> [u8; TAIL_BYTES] {
@@ -219,7 +231,7 @@ pub(super) fn newest_at<'a>(
 
 /// The newest version of `key` of all.
 pub(super) fn newest<'a>(view: &View<'a>, key: &[u8], buffer: &mut KeyBuffer) -> Result<Option<Version<'a>>, Error> {
-    newest_at(view, key, At { main: Revision(i64::MAX), sub: u32::MAX }, buffer)
+    newest_at(view, key, At::LAST, buffer)
 }
 
 /// Writes one row of Revisions.

@@ -10,13 +10,13 @@
 //! Invariants
 //! - All calls get the same root (checked by its transaction id); so both passes see the same pairs.
 //! - What `next_chunk` appends over all calls is exactly `encoded_length` bytes.
-//! - Every step ends: `Work` bounds what it looks at, `bytes_max` what it appends (exceeded by at most one pair).
+//! - Every step ends: `Work` bounds what it looks at and what it appends (exceeded by at most one pair).
 //!
 //! Benchmark: benches/mvcc_range.rs.
 
 use super::count::Count;
 use super::plan::{Order, Plan};
-use super::row::{At, KeyBuffer, Version, newest_at};
+use super::row::{KeyBuffer, Version, newest_at};
 use super::sort::Sorter;
 use super::walk::{Mode, Step, Walk};
 use super::wire::{self, Fields, Tail};
@@ -31,6 +31,8 @@ use crate::types::{Revision, TxnId};
 struct Pass {
     /// The last key looked at.
     last: Option<Vec<u8>>,
+    /// Live keys seen.
+    live: u64,
     /// Pairs taken into the answer.
     taken: u64,
 }
@@ -75,7 +77,8 @@ impl Scan {
     /// The same, for a reader within a txn that has written: its position is ahead of the root's.
     pub(super) fn at(view: &View<'_>, position: Position, request: &RangeRequest) -> Result<Self, Error> {
         let plan = Plan::new(request, position)?;
-        let (phase, count) = (Phase::Counting, Count::Start);
+        let count = Count::new(plan.range.copy(), plan.mode);
+        let phase = Phase::Counting;
         Ok(Self { plan, root: view.txn(), phase, count, more: false, pairs: 0, length: 0, encoded: 0 })
     }
 
@@ -84,8 +87,8 @@ impl Scan {
         self.plan.header
     }
 
-    /// Appends the whole answer, without its tail, if that takes at most `bytes_max` bytes and the work given;
-    /// `None` and an unchanged `out` otherwise. Only before `prepare`.
+    /// Appends the whole answer, without its tail, if that takes less than `bytes_max` bytes and the work given; `None`
+    /// and an unchanged `out` otherwise. Only before `prepare`.
     pub fn encode_whole(
         &mut self,
         view: &View<'_>,
@@ -94,9 +97,10 @@ impl Scan {
         work: &mut Work,
     ) -> Result<Option<Tail>, Error> {
         self.assert_root(view);
+        work.allow_bytes(bytes_max);
         assert!(matches!(self.phase, Phase::Counting), "a whole answer is tried first");
         let start = out.len();
-        let Some(tail) = self.try_whole(view, out, bytes_max, work)? else {
+        let Some(tail) = self.try_whole(view, out, work)? else {
             out.truncate(start);
             return Ok(None);
         };
@@ -104,54 +108,35 @@ impl Scan {
         Ok(Some(tail))
     }
 
-    fn try_whole(
-        &mut self,
-        view: &View<'_>,
-        out: &mut Vec<u8>,
-        bytes_max: usize,
-        work: &mut Work,
-    ) -> Result<Option<Tail>, Error> {
-        let plan = &self.plan;
-        let (Some(fields), Order::Keys(direction)) = (plan.fields, plan.order) else {
+    fn try_whole(&mut self, view: &View<'_>, out: &mut Vec<u8>, work: &mut Work) -> Result<Option<Tail>, Error> {
+        let (Some(fields), Order::Keys(_)) = (self.plan.fields, self.plan.order) else {
             return self.try_count(view, work);
         };
-        let start = out.len();
-        let mut walk = Walk::new(view, &plan.range, (plan.mode, direction), None);
-        let (mut live, mut taken) = (0, 0);
-        loop {
-            if plan.limit == Some(taken) && !plan.filters() {
-                break;
+        let plan = &self.plan;
+        let mut pass = Pass::default();
+        let mut cut = Cut::None;
+        let limit = plan.limit;
+        let reached = walk_some(view, plan, &mut pass, work, |version, taken, work| {
+            if limit == Some(taken) {
+                cut = Cut::Limit;
+                return Take::Stop;
             }
-            if !work.spend(1) {
-                return Ok(None);
+            let start = out.len();
+            wire::put_kvs(out, version, fields);
+            if work.append(out.len() - start) {
+                return Take::Taken;
             }
-            match walk.step()? {
-                Step::Live(version) => {
-                    live += 1;
-                    if !plan.admits(&version) {
-                        continue;
-                    }
-                    if plan.limit == Some(taken) {
-                        self.more = true;
-                        break;
-                    }
-                    taken += 1;
-                    wire::put_kvs(out, &version, fields);
-                }
-                Step::Dead => {}
-                Step::End => return Ok(Some(Tail { more: false, count: live })),
-            }
-            if out.len() - start > bytes_max {
-                return Ok(None);
-            }
-            // A single key needs no second step to be known as the end.
-            if plan.range.is_single() {
-                return Ok(Some(Tail { more: false, count: live }));
+            cut = Cut::Work;
+            Take::TakenAndStop
+        })?;
+        match cut {
+            Cut::None if reached => Ok(Some(Tail { more: false, count: signed(pass.live)? })),
+            Cut::None | Cut::Work => Ok(None),
+            Cut::Limit => {
+                let count = self.count.step(view, work)?;
+                Ok(count.map(|count| Tail { more: true, count }))
             }
         }
-        let Some(count) = self.count.step(view, &plan.range, plan.mode, work)? else { return Ok(None) };
-        let more = self.more || (!plan.filters() && count > i64::try_from(taken).unwrap_or(i64::MAX));
-        Ok(Some(Tail { more, count }))
     }
 
     /// A whole answer that is a count alone; sorted answers are never tried whole.
@@ -159,13 +144,14 @@ impl Scan {
         if self.plan.fields.is_some() {
             return Ok(None);
         }
-        let count = self.count.step(view, &self.plan.range, self.plan.mode, work)?;
+        let count = self.count.step(view, work)?;
         Ok(count.map(|count| Tail { more: false, count }))
     }
 
     /// The first pass; call until `Done`.
     pub fn prepare(&mut self, view: &View<'_>, work: &mut Work) -> Result<Progress, Error> {
         self.assert_root(view);
+        work.allow_bytes(usize::MAX);
         loop {
             self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
                 Phase::Counting => self.count(view, work)?,
@@ -204,7 +190,7 @@ impl Scan {
     }
 
     fn count(&mut self, view: &View<'_>, work: &mut Work) -> Result<Phase, Error> {
-        if self.count.step(view, &self.plan.range, self.plan.mode, work)?.is_none() {
+        if self.count.step(view, work)?.is_none() {
             return Ok(Phase::Counting);
         }
         Ok(match (self.plan.fields, self.plan.order) {
@@ -221,7 +207,7 @@ impl Scan {
         let fields = self.fields();
         let (limit, mut length) = (self.plan.limit, 0);
         let mut more = false;
-        let ended = walk_some(view, &self.plan, &mut pass, work, |version, taken| {
+        let ended = walk_some(view, &self.plan, &mut pass, work, |version, taken, _| {
             more = limit == Some(taken);
             if more {
                 return Take::Stop;
@@ -246,7 +232,7 @@ impl Scan {
         work: &mut Work,
     ) -> Result<Phase, Error> {
         let window = self.plan.window;
-        let ended = walk_some(view, &self.plan, &mut pass, work, |version, taken| {
+        let ended = walk_some(view, &self.plan, &mut pass, work, |version, taken, _| {
             if window == Some(taken) {
                 return Take::Stop;
             }
@@ -291,13 +277,12 @@ impl Scan {
         work: &mut Work,
     ) -> Result<Progress, Error> {
         self.assert_root(view);
+        work.allow_bytes(bytes_max);
         assert!(self.is_prepared(), "encoding follows the first pass");
         let start = out.len();
         self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Encoding(pass) => self.encode(view, pass, (out, bytes_max), work)?,
-            Phase::EncodingSorted(sorter, place) => {
-                self.encode_sorted(view, (sorter, place), (out, bytes_max), work)?
-            }
+            Phase::Encoding(pass) => self.encode(view, pass, out, work)?,
+            Phase::EncodingSorted(sorter, place) => self.encode_sorted(view, (sorter, place), out, work)?,
             Phase::Counting
             | Phase::Measuring(_)
             | Phase::Collecting(..)
@@ -314,21 +299,17 @@ impl Scan {
         Ok(Progress::Done)
     }
 
-    fn encode(
-        &self,
-        view: &View<'_>,
-        mut pass: Pass,
-        (out, bytes_max): (&mut Vec<u8>, usize),
-        work: &mut Work,
-    ) -> Result<Phase, Error> {
-        let (fields, pairs, start) = (self.fields(), self.pairs, out.len());
+    fn encode(&self, view: &View<'_>, mut pass: Pass, out: &mut Vec<u8>, work: &mut Work) -> Result<Phase, Error> {
+        let (fields, pairs) = (self.fields(), self.pairs);
         if pass.taken == pairs {
             return Ok(Phase::Done);
         }
-        walk_some(view, &self.plan, &mut pass, work, |version, taken| {
+        walk_some(view, &self.plan, &mut pass, work, |version, taken, work| {
             assert!(taken < pairs, "a pair that was not measured");
+            let start = out.len();
             wire::put_kvs(out, version, fields);
-            if taken + 1 == pairs || out.len() - start >= bytes_max { Take::TakenAndStop } else { Take::Taken }
+            let room = work.append(out.len() - start);
+            if taken + 1 == pairs || !room { Take::TakenAndStop } else { Take::Taken }
         })?;
         Ok(if pass.taken == pairs { Phase::Done } else { Phase::Encoding(pass) })
     }
@@ -337,12 +318,14 @@ impl Scan {
         &self,
         view: &View<'_>,
         (sorter, mut place): (Sorter, usize),
-        (out, bytes_max): (&mut Vec<u8>, usize),
+        out: &mut Vec<u8>,
         work: &mut Work,
     ) -> Result<Phase, Error> {
-        let (fields, start) = (self.fields(), out.len());
-        while bytes(place) < self.pairs && out.len() - start < bytes_max && work.spend(1) {
+        let fields = self.fields();
+        while bytes(place) < self.pairs && work.spend(1) {
+            let start = out.len();
             wire::put_kvs(out, &visible(view, self.plan.mode, sorter.key(place))?, fields);
+            work.append(out.len() - start);
             place += 1;
         }
         Ok(if bytes(place) == self.pairs { Phase::Done } else { Phase::EncodingSorted(sorter, place) })
@@ -362,51 +345,68 @@ impl Scan {
 enum Take {
     /// It was taken; go on.
     Taken,
-    /// It was taken; stop behind it.
+    /// It was taken; pause behind it.
     TakenAndStop,
     /// It is not taken and nothing after it is.
     Stop,
 }
 
-/// Shows `take` each pair that the plan admits, behind the pass's last key, with the number taken before it.
-/// True at the end of the range or when told to stop; false when the work is spent.
+/// Why trying a whole answer ended before the end of the range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Cut {
+    None,
+    /// By the request's limit: there is more.
+    Limit,
+    /// By the work given: the answer is too large to be tried whole.
+    Work,
+}
+
+/// Shows `take` each pair that the plan admits, behind the pass's last key, with the number taken before it. True when
+/// nothing is left to be shown; false when the pass stopped in between and goes on behind its last key.
 fn walk_some(
     view: &View<'_>,
     plan: &Plan,
     pass: &mut Pass,
     work: &mut Work,
-    mut take: impl FnMut(&Version<'_>, u64) -> Take,
+    mut take: impl FnMut(&Version<'_>, u64, &mut Work) -> Take,
 ) -> Result<bool, Error> {
     let resume = pass.last.take();
     let mut walk = Walk::new(view, &plan.range, (plan.mode, plan.direction()), resume.as_deref());
-    let mut ended = false;
-    while !ended && work.spend(1) {
-        match walk.step()? {
-            Step::Live(version) if plan.admits(&version) => match take(&version, pass.taken) {
-                Take::Taken => pass.taken += 1,
-                Take::TakenAndStop => {
-                    pass.taken += 1;
-                    ended = true;
-                }
-                Take::Stop => ended = true,
-            },
-            Step::Live(_) | Step::Dead => {}
-            Step::End => ended = true,
+    let mut paused = false;
+    while !paused && work.spend(1) {
+        let version = match walk.step()? {
+            Step::Live(version) => version,
+            Step::Dead => continue,
+            Step::End => return Ok(true),
+        };
+        pass.live += 1;
+        if plan.admits(&version) {
+            let taken = take(&version, pass.taken, work);
+            pass.taken += u64::from(taken != Take::Stop);
+            if taken == Take::Stop {
+                return Ok(true);
+            }
+            paused = taken == Take::TakenAndStop;
+        }
+        // A single key needs no second step to be known as the end.
+        if plan.range.is_single() {
+            return Ok(true);
         }
     }
+    assert!(pass.taken <= pass.live, "only live keys are taken");
     let seen = walk.seen().map(<[u8]>::to_vec);
     pass.last = seen.or(resume);
-    Ok(ended)
+    Ok(false)
 }
 
 /// The version of a key that was visible a moment ago in the same root.
 fn visible<'a>(view: &View<'a>, mode: Mode, key: &[u8]) -> Result<Version<'a>, Error> {
-    let at = match mode {
-        Mode::Current => At::end_of(Revision(i64::MAX)),
-        Mode::Past(revision) => At::end_of(revision),
-    };
-    let found = newest_at(view, key, at, &mut KeyBuffer::default())?;
+    let found = newest_at(view, key, mode.place(), &mut KeyBuffer::default())?;
     found.filter(|version| !version.head.tombstone).ok_or(Error::Damaged("a version vanished from a pinned root"))
+}
+
+fn signed(count: u64) -> Result<i64, Error> {
+    i64::try_from(count).map_err(|_| Error::Damaged("more live keys than revisions can be"))
 }
 
 fn bytes(length: usize) -> u64 {

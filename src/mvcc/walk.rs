@@ -23,6 +23,16 @@ pub(super) enum Mode {
     Past(Revision),
 }
 
+impl Mode {
+    /// The last place in history that this mode shows.
+    pub(super) fn place(self) -> At {
+        match self {
+            Self::Current => At::LAST,
+            Self::Past(revision) => At::end_of(revision),
+        }
+    }
+}
+
 /// Which way a walk goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Direction {

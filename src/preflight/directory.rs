@@ -54,6 +54,7 @@ impl DataDirectory {
             locks.push(lock(&wal, &wal)?);
         }
         try_direct_write(&wal)?;
+        assert!(!locks.is_empty() && member.starts_with(&root), "a locked directory of ours");
         Ok(Self { db: member.join("db"), root, wal, records, _locks: locks })
     }
 

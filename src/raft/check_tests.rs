@@ -24,7 +24,8 @@ fn driver() -> Driver {
         membership: Membership::of_voters(&[MemberId(1), MemberId(2), MemberId(3)]).unwrap(),
         hard_state: HardState { term: Term(2), vote: MemberId(0), commit: RaftIndex(5) },
         applied: place(4, 1),
-        entries: vec![entry(4, 1), entry(5, 2), entry(6, 2)],
+        base: place(4, 1),
+        entries: vec![entry(5, 2), entry(6, 2)],
     };
     Driver::new(&config, start).unwrap()
 }

@@ -339,6 +339,11 @@ impl Driver {
         self.node.has_ready()
     }
 
+    /// Bytes of the entries that are not durable.
+    pub fn unpersisted_bytes(&self) -> u64 {
+        self.unpersisted.bytes()
+    }
+
     /// Whether a group waits to be polled.
     pub fn has_append(&self) -> bool {
         self.unpersisted.has_staged()

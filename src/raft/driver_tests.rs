@@ -15,11 +15,20 @@ fn config(member: u64, seed: u64) -> Config {
     Config { member: MemberId(member), nonce: BootNonce(7), seed, election_ticks: 10, heartbeat_ticks: 1 }
 }
 
-fn start(voters: u64, applied: Position, entries: Vec<Entry>, commit: u64) -> Start {
+fn start(voters: u64, applied: Position, mut entries: Vec<Entry>, commit: u64) -> Start {
     let members: Vec<_> = (1..=voters).map(MemberId).collect();
     let term = entries.last().map_or(applied.term, |entry| entry.term);
     let hard_state = HardState { term, vote: MemberId(0), commit: RaftIndex(commit) };
-    Start { membership: Membership::of_voters(&members).unwrap(), hard_state, applied, entries }
+    // The first entry tells where the log begins, if it is not above what is applied.
+    let base = match entries.first().map(|first| Position::new(first.index, first.term)) {
+        Some(first) if first.index <= applied.index => {
+            entries.remove(0);
+            first
+        }
+        Some(first) => Position::new(RaftIndex(first.index.0 - 1), applied.term),
+        None => applied,
+    };
+    Start { membership: Membership::of_voters(&members).unwrap(), hard_state, applied, base, entries }
 }
 
 fn single() -> Driver {

@@ -111,6 +111,7 @@ fn driver(id: u64) -> Driver {
         membership: Membership::of_voters(&[MemberId(1), MemberId(2), MemberId(3)]).unwrap(),
         hard_state: HardState { term: Term(1), vote: MemberId(0), commit: RaftIndex(3) },
         applied: Position::new(RaftIndex(3), Term(1)),
+        base: Position::new(RaftIndex(3), Term(1)),
         entries: Vec::new(),
     };
     Driver::new(&config, start).unwrap()

@@ -38,7 +38,9 @@ pub struct Start {
     pub hard_state: HardState,
     /// The place that the store has applied up to.
     pub applied: Position,
-    /// The entries of the log, consecutive, as far back as it goes.
+    /// The place just before the first of `entries`, at or below `applied`.
+    pub base: Position,
+    /// The entries of the log after `base`, consecutive, to its end.
     pub entries: Vec<Entry>,
 }
 
@@ -52,7 +54,7 @@ pub enum Error {
         what: &'static str,
         /// Where the store stands.
         applied: Position,
-        /// The first and the last index of the log, 0 and 0 when it is empty.
+        /// The first and the last index of the log; the last is below the first when it is empty.
         log: (RaftIndex, RaftIndex),
     },
     /// The configuration is impossible.
@@ -88,33 +90,50 @@ pub(super) fn library_config(config: &Config, applied: RaftIndex) -> raft::Confi
     }
 }
 
-/// The window for a start: it begins at the oldest entry of the log, or at the applied place when there are none.
+/// The window for a start, if log and store fit together.
 pub(super) fn window(start: Start, hard_state: HardState) -> Result<Window, Error> {
-    let Start { membership, applied, entries, .. } = start;
-    let place = |entry: &Entry| Position::new(entry.index, entry.term);
-    let (first, last) = (entries.first().map(place), entries.last().map(place));
-    let log = (first.unwrap_or_default().index, last.unwrap_or_default().index);
-    let refuse = |what| Err(Error::Start { what, applied, log });
-    if !entries.is_sorted_by(|left, right| right.index == left.index.next() && left.term <= right.term) {
+    let Start { membership, applied, base, entries, .. } = start;
+    let last = entries.last().map_or(base, |entry| Position::new(entry.index, entry.term));
+    let refuse = |what| Err(Error::Start { what, applied, log: (base.index.next(), last.index) });
+    let follows = |left: &Entry, right: &Entry| right.index == left.index.next() && left.term <= right.term;
+    let begins = entries.first().is_none_or(|first| first.index == base.index.next() && first.term >= base.term);
+    if !begins || !entries.is_sorted_by(follows) {
         return refuse("the log has a gap, or its terms fall");
     }
-    if first.is_some_and(|first| first.index > applied.index.next()) {
+    if base.index > applied.index {
         return refuse("entries are missing between the store and the log");
     }
-    let last = last.unwrap_or(applied);
     if last.index < applied.index {
         return refuse("the log ends before what the store has applied");
     }
     if hard_state.commit > last.index || hard_state.term < last.term {
         return refuse("the log lacks entries that it says are committed, or its term is behind them");
     }
-    // The oldest entry only tells the term before the next; what follows the applied place needs no such help.
-    let base = first.filter(|first| first.index <= applied.index).unwrap_or(applied);
     let mut window = Window::new(base, hard_state_to_library(hard_state), membership.to_library());
-    let kept: Vec<_> = entries.into_iter().filter(|entry| entry.index > base.index).map(entry_to_library).collect();
-    window.append(&kept);
+    let entries: Vec<_> = entries.into_iter().map(entry_to_library).collect();
+    window.append(&entries);
     match raft::Storage::term(&window, applied.index.0) {
         Ok(term) if term == applied.term.0 => Ok(window),
         Ok(_) | Err(_) => refuse("the log and the store disagree about the term of the applied entry"),
     }
 }
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Start { what, applied, log: (first, last) } => write!(
+                formatter,
+                "the store has applied index {} of term {} and the log has {first} to {last}: {what}",
+                applied.index, applied.term
+            ),
+            Self::Config { what } => write!(formatter, "the configuration is impossible: {what}"),
+            Self::LogLost { leader, commit, last } => write!(
+                formatter,
+                "member {leader} knows that this one acknowledged entries up to {commit}, but its log ends at {last}: the \
+                 disk lost what it had reported durable; remove this member and add it again"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

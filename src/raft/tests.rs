@@ -107,6 +107,7 @@ impl World {
             membership: Membership::of_voters(&voters).unwrap(),
             hard_state: member.hard_state,
             applied: member.applied,
+            base: Position::new(RaftIndex(u64::try_from(voters.len()).unwrap()), Term(1)),
             entries: member.durable.clone(),
         };
         member.in_flight.clear();

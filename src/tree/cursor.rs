@@ -9,7 +9,7 @@ use crate::limits::TREE_LEVELS_MAX;
 
 use super::error::Error;
 use super::key::{Key, TreeId};
-use super::node::Node;
+use super::node::{LeafCell, Node};
 use super::view::{Cell, NodeAt, View, corrupt};
 
 /// A branch on the way down, and the child taken.
@@ -49,7 +49,7 @@ impl<'a> Cursor<'a> {
         let probe = self.tree.split(key);
         let Some(leaf) = self.start()? else { return Ok(false) };
         let leaf = self.sink_to(leaf, probe)?;
-        let (at, _) = leaf.search(self.view.shared(), self.tree, 0, probe)?;
+        let (at, _) = leaf.search(self.view.shared(), self.tree, probe)?;
         if at < leaf.count() {
             self.leaf = Some(Frame { node: leaf, at });
             return Ok(true);
@@ -129,6 +129,11 @@ impl<'a> Cursor<'a> {
         let Some(leaf) = &self.leaf else { return Ok(None) };
         let cell = leaf.node.leaf_cell(leaf.at).ok_or_else(|| leaf.node.torn_cell())?;
         self.view.cell_key(&cell).map(Some)
+    }
+
+    /// The whole key of a cell of the same view.
+    pub(super) fn whole_key(&self, cell: &LeafCell<'a>) -> Result<&'a [u8], Error> {
+        self.view.cell_key(cell)
     }
 
     /// Forgets its position; the root, if the tree has cells.

@@ -9,7 +9,11 @@
 use crate::limits::PAGE_BYTES;
 use crate::types::{PageNumber, TxnId};
 
-use super::node::{BRANCH_KEY, LEAF_KEY, Node, PAGE_ROOM, SLOT_BYTES, flag};
+use super::key::TreeId;
+use super::node::{
+    BRANCH_KEY, LEAF_KEY, Node, PAGE_ROOM, RUN_BYTES, RunRef, SHARED_PREFIX_MAX, SLOT_BYTES, SLOT_WEIGHTED, flag,
+    hint_of,
+};
 use super::page::{Page, field, kind, put_header, put_identity, short};
 
 /// What a new node is.
@@ -72,6 +76,72 @@ fn weight_of(level: u8, cell: &[u8]) -> u64 {
     u64::from_le_bytes(weight)
 }
 
+/// Points slot `at` to the cell at `start`. The hint is right once the page's prefix is.
+fn put_slot(page: &mut Page, at: usize, start: usize) {
+    let is_leaf = page[field::LEVEL] == 0;
+    let weighted = if is_leaf && page[start] & flag::WEIGHTED != 0 { SLOT_WEIGHTED } else { 0 };
+    let slot = field::END + at * SLOT_BYTES;
+    page[slot..slot + 2].copy_from_slice(&(short(start) | weighted).to_le_bytes());
+    put_hint(page, at);
+}
+
+/// The tree of a page that was checked.
+fn tree_of(page: &Page) -> TreeId {
+    TreeId::from_number(page[field::TREE]).expect("a checked page belongs to a tree")
+}
+
+fn put_prefix(page: &mut Page, prefix: usize) {
+    assert!(prefix <= SHARED_PREFIX_MAX, "a shared prefix of {prefix} bytes");
+    put_header::<{ field::PREFIX }, 2>(page, short(prefix).to_le_bytes());
+}
+
+/// Writes the hint of slot `at`; a branch's first cell has none.
+fn put_hint(page: &mut Page, at: usize) {
+    let node = Node::new(page);
+    let hint = if at < node.first_key() {
+        0
+    } else {
+        let main = node.inline_main(at, tree_of(page)).expect("a cell of a checked page");
+        hint_of(main, node.prefix())
+    };
+    let slot = field::END + at * SLOT_BYTES;
+    page[slot + 2..slot + SLOT_BYTES].copy_from_slice(&hint.to_le_bytes());
+}
+
+/// Bytes that two keys share, as far as a page notes.
+fn shared_prefix(one: &[u8], two: &[u8]) -> usize {
+    one.iter().zip(two).take(SHARED_PREFIX_MAX).take_while(|(a, b)| a == b).count()
+}
+
+/// Notes what all keys share: what the first and the last do. And all hints after it.
+fn refresh_hints(page: &mut Page) {
+    let (node, tree) = (Node::new(page), tree_of(page));
+    let (first, count) = (node.first_key(), node.count());
+    if first >= count {
+        return put_prefix(page, 0);
+    }
+    let main = |at| node.inline_main(at, tree).expect("a cell of a checked page");
+    let prefix = shared_prefix(main(first), main(count - 1));
+    put_prefix(page, prefix);
+    (0..count).for_each(|at| put_hint(page, at));
+}
+
+/// Cell `at` is new: shortens the shared prefix to what it shares with its neighbour.
+fn fit_prefix(page: &mut Page, at: usize) {
+    let (node, tree) = (Node::new(page), tree_of(page));
+    if at < node.first_key() {
+        return;
+    }
+    let neighbour = if at + 1 < node.count() { at + 1 } else { at.saturating_sub(1) };
+    if neighbour < node.first_key() || neighbour == at {
+        return refresh_hints(page);
+    }
+    let main = |at| node.inline_main(at, tree).expect("a cell of a checked page");
+    if shared_prefix(main(at), main(neighbour)) < node.prefix() {
+        refresh_hints(page);
+    }
+}
+
 /// Inserts a cell before cell `at`, compacting the page if its free bytes lie scattered.
 ///
 /// # Panics
@@ -89,22 +159,23 @@ pub(super) fn insert(page: &mut Page, scratch: &mut Page, at: usize, cell: &[u8]
     page[start..start + cell.len()].copy_from_slice(cell);
     let slot = field::END + at * SLOT_BYTES;
     page.copy_within(slot..field::END + count * SLOT_BYTES, slot + SLOT_BYTES);
-    page[slot..slot + SLOT_BYTES].copy_from_slice(&short(start).to_le_bytes());
     put_heap(page, start);
     put_count(page, count + 1);
+    put_slot(page, at, start);
+    fit_prefix(page, at);
     add_weight(page, weight_of(level, cell), 0);
 }
 
-/// Appends a cell to a page whose free bytes lie together.
+/// Appends a cell to a page whose free bytes lie together. The caller refreshes the hints.
 fn append(page: &mut Page, cell: &[u8]) {
     let node = Node::new(page);
     let (count, level, start) = (node.count(), node.level(), node.heap() - cell.len());
     let slot = field::END + count * SLOT_BYTES;
     assert!(slot + SLOT_BYTES <= start, "an appended cell fits");
     page[start..start + cell.len()].copy_from_slice(cell);
-    page[slot..slot + SLOT_BYTES].copy_from_slice(&short(start).to_le_bytes());
     put_heap(page, start);
     put_count(page, count + 1);
+    put_slot(page, count, start);
     add_weight(page, weight_of(level, cell), 0);
 }
 
@@ -141,7 +212,8 @@ fn compact(page: &mut Page, scratch: &mut Page) {
         start -= cell.len();
         page[start..start + cell.len()].copy_from_slice(cell);
         let slot = field::END + at * SLOT_BYTES;
-        page[slot..slot + SLOT_BYTES].copy_from_slice(&short(start).to_le_bytes());
+        let weighted = old.slot_word(at).expect("below the count") & SLOT_WEIGHTED;
+        page[slot..slot + 2].copy_from_slice(&(short(start) | weighted).to_le_bytes());
     }
     assert!(start == old.heap() + old.garbage(), "compacting frees exactly the garbage");
     put_heap(page, start);
@@ -206,7 +278,7 @@ pub(super) fn split(left: &mut Page, right: &mut Page, scratch: &mut Page, keep:
     put_last_insert(right, new.at.saturating_sub(keep));
     if keep == count && new.at == count {
         append(right, new.bytes);
-        return;
+        return refresh_hints(right);
     }
     scratch.copy_from_slice(left);
     let old = Node::new(scratch);
@@ -221,6 +293,8 @@ pub(super) fn split(left: &mut Page, right: &mut Page, scratch: &mut Page, keep:
     for at in keep..=count {
         append(right, new.virtual_cell(old, at));
     }
+    refresh_hints(left);
+    refresh_hints(right);
 }
 
 /// Appends all cells of `from` to `page`, which has room; `first` stands in for the first cell.
@@ -232,6 +306,7 @@ pub(super) fn append_all(page: &mut Page, scratch: &mut Page, from: Node<'_>, fi
     for at in 1..from.count() {
         append(page, from.cell_bytes(at).expect("a cell of a checked page"));
     }
+    refresh_hints(page);
 }
 
 /// Points cell `at` of a branch to a page and says what lies below it; whether that was news.
@@ -258,7 +333,32 @@ pub(super) fn set_weighted(page: &mut Page, at: usize, weighted: bool) {
     let start = node.slot(at).expect("the search found this cell");
     let old = u64::from(page[start] & flag::WEIGHTED);
     page[start] = (page[start] & !flag::WEIGHTED) | u8::from(weighted);
+    put_slot(page, at, start);
     add_weight(page, u64::from(weighted), old);
+}
+
+/// Writes a cell over cell `at`, which has the same key and length.
+pub(super) fn overwrite(page: &mut Page, at: usize, cell: &[u8]) {
+    let node = Node::new(page);
+    let (level, start) = (node.level(), node.slot(at).expect("the search found this cell"));
+    let old = node.cell_bytes(at).expect("a cell of a checked page");
+    assert!(old.len() == cell.len(), "a cell of {} bytes over one of {}", cell.len(), old.len());
+    let old_weight = node.cell_weight(at).expect("a cell of a checked page");
+    page[start..start + cell.len()].copy_from_slice(cell);
+    put_slot(page, at, start);
+    add_weight(page, weight_of(level, cell), old_weight);
+}
+
+/// Has cell `at` of a leaf name the run `new` where it named `old`.
+pub(super) fn replace_run(page: &mut Page, at: usize, old: RunRef, new: RunRef) {
+    let node = Node::new(page);
+    let start = node.slot(at).expect("the run was found through this cell");
+    let cell = node.leaf_cell(at).expect("a cell of a checked page");
+    let key_runs = if cell.key.run.is_some() { RUN_BYTES } else { 0 };
+    let end = start + cell.bytes.len();
+    let place = if cell.body_run == Some(old) { end - key_runs - RUN_BYTES } else { end - RUN_BYTES };
+    assert!(page[place..place + RUN_BYTES] == old.to_bytes(), "the cell names the old run");
+    page[place..place + RUN_BYTES].copy_from_slice(&new.to_bytes());
 }
 
 /// What a branch says of a child.

@@ -108,15 +108,17 @@ pub(super) struct Separator {
 }
 
 impl Separator {
-    /// What to keep of `right` so that `left < separator <= right`.
-    pub(super) fn between(left: Key<'_>, right: Key<'_>) -> Self {
-        assert!(left < right, "neighbours in order");
+    /// What to keep of `right` so that `left < separator <= right`; `None` if they are not in order.
+    pub(super) fn between(left: Key<'_>, right: Key<'_>) -> Option<Self> {
+        if left >= right {
+            return None;
+        }
         if left.main == right.main {
-            return Self { main_length: right.main.len(), with_tail: true };
+            return Some(Self { main_length: right.main.len(), with_tail: true });
         }
         let common = left.main.iter().zip(right.main).take_while(|(a, b)| a == b).count();
         assert!(common < right.main.len(), "the greater of two different strings has a byte after their common prefix");
-        Self { main_length: common + 1, with_tail: false }
+        Some(Self { main_length: common + 1, with_tail: false })
     }
 }
 
@@ -142,12 +144,13 @@ mod tests {
         for (main, tail, length) in [(&b"abd"[..], one, 3), (b"abca", one, 4), (b"b", one, 1), (b"bzzz", two, 1)] {
             let right = Key { main, tail };
             let separator = Separator::between(left, right);
-            assert_eq!(separator, Separator { main_length: length, with_tail: false });
+            assert_eq!(separator, Some(Separator { main_length: length, with_tail: false }));
+            assert_eq!(Separator::between(right, left), None);
             let cut = Key { main: &main[..length], tail: none };
             assert!(left < cut && cut <= right);
         }
         let (left, right) = (Key { main: b"k", tail: one }, Key { main: b"k", tail: two });
-        assert_eq!(Separator::between(left, right), Separator { main_length: 1, with_tail: true });
+        assert_eq!(Separator::between(left, right), Some(Separator { main_length: 1, with_tail: true }));
     }
 
     #[test]

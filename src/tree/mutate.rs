@@ -125,6 +125,9 @@ impl Editor {
     /// Puts a cell into a tree that has a root.
     fn insert_below(&mut self, tree: TreeId, content: Content<'_>) -> Result<bool, Error> {
         let mut path = self.descend(tree, content.key)?;
+        if path.length == TREE_LEVELS_MAX {
+            return Err(corrupt(path.steps()[0].page, "levels"));
+        }
         let runs = self.take_runs(&content, path.pages_needed())?;
         self.build_cell(tree, &content, runs);
         let reserve = match self.reserve_separator(&path, content.key.len()) {
@@ -132,11 +135,28 @@ impl Editor {
             Err(error) => return self.undo_runs(runs, error),
         };
         self.own(&mut path);
+        if path.exact && reserve.is_none() && self.overwrite(&path) {
+            return Ok(false);
+        }
         if path.exact {
             self.remove_cell(&path)?;
         }
         self.insert_cell(&path, reserve)?;
         Ok(!path.exact)
+    }
+
+    /// Writes `self.cell` over the cell at the path, if that has the same size and no runs; whether it did.
+    fn overwrite(&mut self, path: &Path) -> bool {
+        let Step { page, at, .. } = path.leaf();
+        let old = self.checked(page).leaf_cell(at);
+        let fits = old
+            .is_some_and(|old| old.bytes.len() == self.cell.len() && old.body_run.is_none() && old.key.run.is_none());
+        if fits {
+            let target = self.shared.arena().page_mut(&mut self.permit, page);
+            edit::overwrite(target, at, &self.cell);
+            self.settle(path, path.last());
+        }
+        fits
     }
 
     /// Takes the cell of `key` out; whether there was one.
@@ -208,6 +228,22 @@ impl Editor {
         self.space.free(pages, birth, self.snapshot.txn);
     }
 
+    /// Whether pages that another page names are the trees' own. A page named twice is found out when the first naming is
+    /// gone.
+    pub(super) fn in_use(&self, pages: PageRange, birth: TxnId) -> Result<(), Error> {
+        if birth <= self.txn() && self.space.is_live(pages) {
+            return Ok(());
+        }
+        Err(corrupt(pages.first, "named by a page, but not in use"))
+    }
+
+    /// Frees pages that another page names.
+    pub(super) fn release(&mut self, pages: PageRange, birth: TxnId) -> Result<(), Error> {
+        self.in_use(pages, birth)?;
+        self.free(pages, birth);
+        Ok(())
+    }
+
     /// Makes the first leaf of an empty tree; whether it was empty.
     fn ensure_root(&mut self, tree: TreeId) -> Result<bool, Error> {
         if !self.snapshot.root(tree).is_empty() {
@@ -222,7 +258,7 @@ impl Editor {
     }
 
     /// The way to where `key` is or belongs.
-    fn descend(&self, tree: TreeId, key: &[u8]) -> Result<Path, Error> {
+    pub(super) fn descend(&self, tree: TreeId, key: &[u8]) -> Result<Path, Error> {
         let probe = tree.split(key);
         let shared = &*self.shared;
         let mut node = shared.node(NodeAt::root(tree, self.snapshot.root(tree)))?;
@@ -230,7 +266,7 @@ impl Editor {
         loop {
             let is_leaf = node.level() == 0;
             let at = if is_leaf {
-                let (at, exact) = node.search(shared, tree, 0, probe)?;
+                let (at, exact) = node.search(shared, tree, probe)?;
                 path.exact = exact;
                 at
             } else {
@@ -239,6 +275,7 @@ impl Editor {
             let step = path.steps.get_mut(path.length).ok_or_else(|| corrupt(node.number(), "levels"))?;
             *step = Step { page: node.number(), birth: node.birth(), at };
             path.length += 1;
+            self.in_use(single(node.number()), node.birth())?;
             if is_leaf {
                 return Ok(path);
             }
@@ -247,7 +284,7 @@ impl Editor {
     }
 
     /// Makes every page of the path the transaction's own.
-    fn own(&mut self, path: &mut Path) {
+    pub(super) fn own(&mut self, path: &mut Path) {
         let txn = self.txn();
         let shared_from = path.steps().iter().position(|step| step.birth != txn).unwrap_or(path.length);
         for at in shared_from..path.length {
@@ -370,10 +407,10 @@ impl Editor {
         let node = self.checked(page);
         let cell: LeafCell<'_> = node.leaf_cell(at).ok_or_else(|| node.torn_cell())?;
         let runs = [cell.body_run, cell.key.run];
-        edit::remove(self.page_mut(page), at);
         for run in runs.into_iter().flatten() {
-            self.free(run_pages(&run), run.birth);
+            self.release(run_pages(&run), run.birth)?;
         }
+        edit::remove(self.page_mut(page), at);
         Ok(())
     }
 

@@ -32,8 +32,16 @@ pub(super) mod flag {
     pub(in super::super) const NO_TAIL: u8 = 8;
 }
 
-/// Bytes of a slot.
-pub(super) const SLOT_BYTES: usize = 2;
+/// Bytes of a slot: where its cell starts and whether that is weighted, then a hint at its key.
+pub(super) const SLOT_BYTES: usize = 6;
+/// The bit of a slot that says its cell is weighted, so that ranks need not touch the cells of a leaf.
+pub(super) const SLOT_WEIGHTED: u16 = 0x8000;
+/// The bits of a slot that say where its cell starts.
+const SLOT_OFFSET: u16 = 0x0fff;
+/// The longest shared prefix that a page notes: within what the cells of huge keys hold.
+pub(super) const SHARED_PREFIX_MAX: usize = TREE_KEY_PREFIX_BYTES - 4;
+/// More cells than any file has: sums of weights never overflow.
+const WEIGHT_MAX: u64 = 1 << 48;
 /// Bytes for slots and cells.
 pub(super) const PAGE_ROOM: usize = PAGE_BYTES - field::END;
 /// Where the key starts in a leaf's cell: flags, head length, key length, body length.
@@ -242,16 +250,42 @@ impl<'a> Node<'a> {
         if at >= self.count() {
             return None;
         }
-        Some(usize::from(u16::from_le_bytes(bytes_at(self.page, field::END + at * SLOT_BYTES)?)))
+        Some(usize::from(self.slot_word(at)? & SLOT_OFFSET))
+    }
+
+    /// The first half of slot `at`.
+    pub(super) fn slot_word(self, at: usize) -> Option<u16> {
+        Some(u16::from_le_bytes(bytes_at(self.page, field::END + at * SLOT_BYTES)?))
+    }
+
+    /// The hint of slot `at`: the key's bytes after the shared prefix, as a number that compares as they do.
+    pub(super) fn hint(self, at: usize) -> Option<u32> {
+        Some(u32::from_le_bytes(bytes_at(self.page, field::END + at * SLOT_BYTES + 2)?))
+    }
+
+    /// Bytes that the main parts of all keys share.
+    pub(super) fn prefix(self) -> usize {
+        usize::from(u16::from_le_bytes(header::<{ field::PREFIX }, 2>(self.page)))
+    }
+
+    /// The first cell with a key: a branch's first has none.
+    pub(super) fn first_key(self) -> usize {
+        usize::from(self.level() > 0)
+    }
+
+    /// The main part of the key of cell `at`, as much of it as the cell holds.
+    pub(super) fn inline_main(self, at: usize, tree: TreeId) -> Option<&'a [u8]> {
+        let (flags, inline) = self.inline_key(at)?;
+        inline.get(..inline.len().checked_sub(tail_length(flags, tree))?)
     }
 
     /// Flags and inline key of cell `at`: what a search looks at.
-    fn inline_key(self, at: usize, key_at: usize) -> Option<(u8, &'a [u8], &'a [u8])> {
+    fn inline_key(self, at: usize) -> Option<(u8, &'a [u8])> {
+        let key_at = if self.level() == 0 { LEAF_KEY } else { BRANCH_KEY };
         let cell = self.page.get(self.slot(at)?..)?;
-        let [flags, head, low, high] = *cell.first_chunk::<4>()?;
-        let rest = cell.get(key_at..)?;
-        let (key, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([low, high])))?;
-        Some((flags, key, rest.get(usize::from(head)..)?))
+        let [flags, _, low, high] = *cell.first_chunk::<4>()?;
+        let key = cell.get(key_at..key_at + usize::from(u16::from_le_bytes([low, high])))?;
+        Some((flags, key))
     }
 
     /// Cell `at` of a leaf.
@@ -299,7 +333,10 @@ impl<'a> Node<'a> {
 
     /// Whether cell `at` of a leaf is weighted.
     pub(super) fn is_weighted(self, at: usize) -> Option<bool> {
-        Some(self.page.get(self.slot(at)?)? & flag::WEIGHTED != 0)
+        if at >= self.count() {
+            return None;
+        }
+        Some(self.slot_word(at)? & SLOT_WEIGHTED != 0)
     }
 
     /// The error for a cell that cannot be read.
@@ -307,19 +344,27 @@ impl<'a> Node<'a> {
         Error::Corrupt { page: self.number(), what: "cell" }
     }
 
-    /// The first cell from `from` on whose key is not below `probe`, and whether it equals it.
-    pub(super) fn search<R: Runs>(
-        self,
-        runs: &R,
-        tree: TreeId,
-        from: usize,
-        probe: Key<'_>,
-    ) -> Result<(usize, bool), Error> {
-        let key_at = if self.level() == 0 { LEAF_KEY } else { BRANCH_KEY };
-        let (mut low, mut high) = (from, self.count());
+    /// The first cell with a key that is not below `probe`, and whether it equals it.
+    ///
+    /// The hints alone lead to the one or few cells that can decide; only those are touched.
+    pub(super) fn search<R: Runs>(self, runs: &R, tree: TreeId, probe: Key<'_>) -> Result<(usize, bool), Error> {
+        let (first, count, prefix) = (self.first_key(), self.count(), self.prefix());
+        if first >= count {
+            return Ok((count, false));
+        }
+        let hint = hint_of(probe.main, prefix);
+        let mut low = self.partition(first, count, |slot| slot < hint)?;
+        // Whichever cell is near stands for all of them in what they share.
+        let sample = self.inline_main(low.min(count - 1), tree).and_then(|main| main.get(..prefix));
+        match sample.ok_or_else(|| self.torn_cell())?.cmp(&probe.main[..prefix.min(probe.main.len())]) {
+            Ordering::Less => return Ok((count, false)),
+            Ordering::Greater => return Ok((first, false)),
+            Ordering::Equal => {}
+        }
+        let mut high = self.partition(low, count, |slot| slot <= hint)?;
         while low < high {
             let middle = low.midpoint(high);
-            match self.compare(runs, tree, (middle, key_at), probe)? {
+            match self.compare(runs, tree, middle, probe)? {
                 Ordering::Less => low = middle + 1,
                 Ordering::Equal => return Ok((middle, true)),
                 Ordering::Greater => high = middle,
@@ -328,16 +373,28 @@ impl<'a> Node<'a> {
         Ok((low, false))
     }
 
+    /// The first slot in `low..high` whose hint is not `below`.
+    fn partition(self, mut low: usize, mut high: usize, below: impl Fn(u32) -> bool) -> Result<usize, Error> {
+        while low < high {
+            let middle = low.midpoint(high);
+            if below(self.hint(middle).ok_or_else(|| self.torn_cell())?) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
     /// The child of a branch that `probe` belongs to.
     pub(super) fn search_child<R: Runs>(self, runs: &R, tree: TreeId, probe: Key<'_>) -> Result<usize, Error> {
-        let (at, exact) = self.search(runs, tree, 1, probe)?;
-        Ok(if exact { at } else { at - 1 })
+        let (at, exact) = self.search(runs, tree, probe)?;
+        Ok(if exact { at } else { at.saturating_sub(1) })
     }
 
     /// How the key of a cell compares with `probe`.
-    fn compare<R: Runs>(self, runs: &R, tree: TreeId, cell: (usize, usize), probe: Key<'_>) -> Result<Ordering, Error> {
-        let (at, key_at) = cell;
-        let (flags, inline, _) = self.inline_key(at, key_at).ok_or_else(|| self.torn_cell())?;
+    fn compare<R: Runs>(self, runs: &R, tree: TreeId, at: usize, probe: Key<'_>) -> Result<Ordering, Error> {
+        let (flags, inline) = self.inline_key(at).ok_or_else(|| self.torn_cell())?;
         if flags & flag::KEY_RUN == 0 {
             let main = inline.len().checked_sub(tail_length(flags, tree)).ok_or_else(|| self.torn_cell())?;
             let (main, tail) = inline.split_at(main);
@@ -368,12 +425,13 @@ impl<'a> Node<'a> {
                 return Err("cell offset");
             }
             bytes += self.validate_cell(at, tree)?;
+            self.validate_slot(at, tree)?;
             weight = weight.checked_add(self.cell_weight(at).ok_or("cell")?).ok_or("weight")?;
         }
         if bytes + self.garbage() != PAGE_BYTES - self.heap() {
             return Err("free bytes");
         }
-        if weight != self.weight() {
+        if weight != self.weight() || weight > WEIGHT_MAX {
             return Err("weight");
         }
         self.validate_order(tree)
@@ -401,10 +459,27 @@ impl<'a> Node<'a> {
         Ok(cell.bytes.len())
     }
 
+    /// Checks what a slot says of its cell.
+    fn validate_slot(self, at: usize, tree: TreeId) -> Result<(), &'static str> {
+        let weighted = self.level() == 0 && self.page[self.slot(at).ok_or("cell")?] & flag::WEIGHTED != 0;
+        let mut hint = 0;
+        if at >= self.first_key() {
+            let main = self.inline_main(at, tree).ok_or("cell")?;
+            let first = self.inline_main(self.first_key(), tree).ok_or("cell")?;
+            let shared = main.get(..self.prefix()).ok_or("shared prefix")?;
+            if self.prefix() > SHARED_PREFIX_MAX || !first.starts_with(shared) {
+                return Err("shared prefix");
+            }
+            hint = hint_of(main, self.prefix());
+        }
+        let flags = self.slot_word(at).ok_or("cell")? & !SLOT_OFFSET;
+        let right = flags == if weighted { SLOT_WEIGHTED } else { 0 } && self.hint(at) == Some(hint);
+        if right { Ok(()) } else { Err("slot") }
+    }
+
     /// Checks that keys ascend, as far as that shows without opening runs.
     fn validate_order(self, tree: TreeId) -> Result<(), &'static str> {
-        let from = usize::from(self.level() > 0);
-        for at in from + 1..self.count() {
+        for at in self.first_key() + 1..self.count() {
             let (before, after) = (self.cell_key(at - 1).ok_or("cell")?, self.cell_key(at).ok_or("cell")?);
             let tail = tail_length(after.flags, tree);
             let (main, tail) = after.inline.split_at_checked(after.inline.len() - tail).ok_or("cell")?;
@@ -420,6 +495,20 @@ impl<'a> Node<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Four bytes of a key's main part after the shared prefix, as a number; zeros stand for missing bytes, so that of two keys
+/// the greater never has the smaller hint.
+pub(super) fn hint_of(main: &[u8], prefix: usize) -> u32 {
+    let rest = main.get(prefix..).unwrap_or(&[]);
+    match rest.first_chunk::<4>() {
+        Some(bytes) => u32::from_be_bytes(*bytes),
+        None => {
+            let mut bytes = [0; 4];
+            bytes[..rest.len()].copy_from_slice(rest);
+            u32::from_be_bytes(bytes)
+        }
     }
 }
 

@@ -42,8 +42,10 @@ pub(super) mod field {
     pub(in super::super) const GARBAGE: usize = 36;
     /// `u16`: where the last cell was inserted; tells an ascending load from a random one when the page splits.
     pub(in super::super) const LAST_INSERT: usize = 38;
+    /// `u16`: bytes that the main parts of all keys in the page share. It may be less than they do.
+    pub(in super::super) const PREFIX: usize = 40;
     /// The header's length.
-    pub(in super::super) const END: usize = 40;
+    pub(in super::super) const END: usize = 48;
 }
 
 /// Kinds of pages, as the header names them. 0 is none, so that a page of zeros is never taken for one of ours.

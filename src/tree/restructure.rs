@@ -8,7 +8,7 @@
 use crate::limits::{TREE_KEY_INLINE_BYTES_MAX, TREE_KEY_PREFIX_BYTES, TREE_LEVELS_MAX};
 use crate::types::PageNumber;
 
-use super::edit::{self, Child, NewCell, NodeIdentity};
+use super::edit::{self, Child, NewCell, NodeIdentity, SeparatorBytes};
 use super::error::Error;
 use super::holds::PageRange;
 use super::key::{Key, Separator, TreeId};
@@ -16,7 +16,7 @@ use super::mutate::{Editor, Path, Step};
 use super::node::{BranchCell, CellKey, Node, PAGE_ROOM, RunRef, SLOT_BYTES, flag};
 use super::page::pages_for;
 use super::readers::single;
-use super::view::run_pages;
+use super::view::{corrupt, run_pages};
 
 /// Below this a page looks for a neighbour to merge with.
 const SPARSE_BYTES: usize = PAGE_ROOM / 4;
@@ -77,7 +77,7 @@ impl Editor {
         let below: CellKey<'_> = left.cell_key(left.count() - 1).ok_or_else(|| left.torn_cell())?;
         let above: CellKey<'_> = right.cell_key(0).ok_or_else(|| right.torn_cell())?;
         let (below, above) = (below.resolve(&*shared, tree)?, above.resolve(&*shared, tree)?);
-        let separator = Separator::between(below, above);
+        let separator = Separator::between(below, above).ok_or_else(|| corrupt(left.number(), "key order"))?;
         let tail = if separator.with_tail { above.tail } else { &[] };
         self.store_separator(Key { main: &above.main[..separator.main_length], tail }, reserve);
         Ok(())
@@ -167,17 +167,17 @@ impl Editor {
     fn grow_root(&mut self, tree: TreeId, left: PageNumber, right: PageNumber) -> Result<(), Error> {
         let (first, second) = (self.checked(left), self.checked(right));
         let (level, first, second) = (first.level() + 1, Child::of(first), Child::of(second));
-        assert!(usize::from(level) < TREE_LEVELS_MAX, "a root grows only from seven children: {level} levels");
+        assert!(usize::from(level) < TREE_LEVELS_MAX, "asked before the operation began: {level} levels");
         let (birth, number) = (self.txn(), self.take_page());
         edit::init(self.page_mut(number), NodeIdentity { tree: tree.number(), level, number, birth });
         let mut cell = std::mem::take(&mut self.cell);
-        self.separator.write_cell(second, &mut cell);
-        let (page, scratch) = self.page_and_scratch(number);
-        edit::insert(page, scratch, 0, &cell);
-        self.separator.set_open();
-        self.separator.write_cell(first, &mut cell);
-        let (page, scratch) = self.page_and_scratch(number);
-        edit::insert(page, scratch, 0, &cell);
+        let mut open = SeparatorBytes::default();
+        open.set_open();
+        for (at, separator, child) in [(0, &open, first), (1, &self.separator, second)] {
+            separator.write_cell(child, &mut cell);
+            let page = self.shared.arena().page_mut(&mut self.permit, number);
+            edit::insert(page, &mut self.scratch, at, &cell);
+        }
         self.cell = cell;
         self.set_root(tree, number);
         Ok(())
@@ -214,7 +214,7 @@ impl Editor {
         let opens_next = parent.at == 0 && node.count() > 1;
         edit::remove(self.page_mut(parent.page), parent.at);
         if let Some(run) = run {
-            self.free(run_pages(&run), run.birth);
+            self.release(run_pages(&run), run.birth)?;
         }
         if opens_next {
             let node = self.checked(parent.page);
@@ -222,7 +222,7 @@ impl Editor {
             let run = next.key.run;
             self.open_first(parent.page)?;
             if let Some(run) = run {
-                self.free(run_pages(&run), run.birth);
+                self.release(run_pages(&run), run.birth)?;
             }
         }
         Ok(())
@@ -261,24 +261,25 @@ impl Editor {
         } else {
             cell.extend_from_slice(first);
         }
-        let own = self.own_page(one);
+        let own = self.own_page(one)?;
         let (target, scratch) = self.page_and_scratch(own);
         edit::append_all(target, scratch, two, &cell);
         self.cell = cell;
         let is_leaf = two.level() == 0;
         let (gone, gone_birth, merged) = (two.number(), two.birth(), Child::of(self.checked(own)));
-        self.free(single(gone), gone_birth);
+        self.release(single(gone), gone_birth)?;
         self.remove_child(Step { page: parent, birth: self.txn(), at: left + 1 }, is_leaf)?;
         edit::set_child(self.page_mut(parent), left, merged);
         Ok(true)
     }
 
     /// The node's page if the transaction made it, else a copy.
-    fn own_page(&mut self, node: Node<'_>) -> PageNumber {
+    fn own_page(&mut self, node: Node<'_>) -> Result<PageNumber, Error> {
         if node.birth() == self.txn() {
-            return node.number();
+            return Ok(node.number());
         }
-        self.copy_page(Step { page: node.number(), birth: node.birth(), at: 0 })
+        self.in_use(single(node.number()), node.birth())?;
+        Ok(self.copy_page(Step { page: node.number(), birth: node.birth(), at: 0 }))
     }
 
     /// Drops empty roots, and roots with a single child.

@@ -56,6 +56,8 @@ pub(super) struct Space {
     hot: Vec<PageNumber>,
     /// No free page is lower.
     lowest: u64,
+    /// While the file is to shrink, pages at or above this are not taken for their warmth.
+    ceiling: u64,
     /// Where the search for a run goes on.
     run_from: u64,
     /// The shortest run that was looked for in vain since pages last came free.
@@ -81,6 +83,7 @@ impl Space {
             changed: Bitmap::default(),
             hot: Vec::new(),
             lowest: 0,
+            ceiling: u64::MAX,
             run_from: 0,
             run_missing: u64::MAX,
             taken: Vec::new(),
@@ -109,6 +112,7 @@ impl Space {
     pub(super) fn grow(&mut self, pages: PageRange) {
         let end = pages.end().0;
         assert!(pages.first.0 <= self.page_count, "the file grows at its end");
+        self.ceiling = u64::MAX;
         self.set_page_count(self.page_count.max(end));
         for page in pages.first.0..end {
             if is_reserved(page) {
@@ -167,10 +171,17 @@ impl Space {
     fn put_hot(&mut self, pages: PageRange) {
         for page in pages.first.0..pages.end().0 {
             self.put_free(page);
-            if self.hot.len() < TREE_HOT_PAGES_MAX {
+            if self.hot.len() < TREE_HOT_PAGES_MAX && page < self.ceiling {
                 self.hot.push(PageNumber(page));
             }
         }
+    }
+
+    /// From here on low pages are preferred to warm ones at or above `ceiling`, until the file grows again.
+    pub(super) fn set_ceiling(&mut self, ceiling: u64) {
+        self.ceiling = ceiling;
+        self.hot.clear();
+        self.run_from = 0;
     }
 
     /// Takes a page: one touched lately, else the lowest.
@@ -201,7 +212,7 @@ impl Space {
             return None;
         };
         let pages = PageRange { first: PageNumber(first), count };
-        self.run_from = if pages.end().0 < end { pages.end().0 } else { 0 };
+        self.run_from = if pages.end().0 < end.min(self.ceiling) { pages.end().0 } else { 0 };
         self.take_range(pages, true);
         Some(pages)
     }
@@ -217,6 +228,12 @@ impl Space {
             self.changed.insert(page / TREE_GROUP_PAGES);
         }
         self.taken.push(pages);
+    }
+
+    /// Whether all these pages are a tree's.
+    pub(super) fn is_live(&self, pages: PageRange) -> bool {
+        let Some(end) = pages.first.0.checked_add(pages.count) else { return false };
+        end <= self.page_count && (pages.first.0..end).all(|page| self.live.contains(page) && !is_reserved(page))
     }
 
     /// Frees pages made by transaction `birth`; those of the running one, `txn`, nobody else has seen.
@@ -288,7 +305,8 @@ impl Space {
     /// wholly free chunks from the end down. They are out of use from here on.
     pub(super) fn give_back(&mut self, kept: u64) -> GiveBack {
         let mut spare = self.free.count().saturating_sub(kept) / TREE_CHUNK_PAGES;
-        if spare == 0 {
+        // Not the odd chunk, or the file would shrink and grow in turns.
+        if self.free.count() < 2 * kept || spare == 0 {
             return GiveBack::default();
         }
         // Pages near the start serve better than those touched lately while the file shrinks.

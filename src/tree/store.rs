@@ -28,6 +28,7 @@ use super::page::{Arena, WritePermit};
 use super::readers::Shared;
 use super::snapshot::{Snapshot, Stamp};
 use super::space::{GiveBack, Space};
+use super::sweep::Sweep;
 use super::txn::Txn;
 
 /// What can be chosen about a store.
@@ -208,6 +209,24 @@ impl Tree {
         self.editor.space.release(|txn| is_held(txn, pins, durable, in_progress));
     }
 
+    /// A sweep that would let a good part of the file go, if there is: more pages are free than used and kept together.
+    /// Carried out in steps (`Txn::sweep`), it moves what lies high in the file down; the checkpoints after it give back.
+    pub fn plan_sweep(&mut self) -> Option<Sweep> {
+        let kept = self.pages_kept();
+        if self.pages_free() < self.pages_used() + 2 * kept {
+            return None;
+        }
+        // A quarter more than the trees take, so that runs find their room.
+        let ceiling = self.pages_used() * 5 / 4 + kept;
+        self.editor.space.set_ceiling(ceiling);
+        Some(Sweep::new(ceiling))
+    }
+
+    /// Free pages that are not given back.
+    fn pages_kept(&self) -> u64 {
+        self.config.free_pages_kept.max(self.pages_used() / 8)
+    }
+
     /// The number of the last published transaction.
     pub fn txn(&self) -> TxnId {
         self.published.txn
@@ -293,7 +312,7 @@ impl Tree {
         if self.in_progress.is_some() || self.durable == Some(txn) {
             return None;
         }
-        let kept = self.config.free_pages_kept.max(self.pages_used() / 8);
+        let kept = self.pages_kept();
         let editor = &mut self.editor;
         let give_back = if self.growing { GiveBack::default() } else { editor.space.give_back(kept) };
         self.giving_back = !give_back.is_empty();

@@ -11,6 +11,7 @@ use super::key::TreeId;
 use super::mutate::Content;
 use super::snapshot::Stamp;
 use super::store::Tree;
+use super::sweep::Sweep;
 use super::view::{Lend, View};
 
 /// The running transaction of a tree.
@@ -49,6 +50,12 @@ impl<'t> Txn<'t> {
     /// Sets whether the cell of `key` counts; whether there is one.
     pub fn set_weighted(&mut self, tree: TreeId, key: &[u8], weighted: bool) -> Result<bool, Error> {
         self.tree.editor.set_weighted(tree, key, weighted)
+    }
+
+    /// Goes on with a sweep over at most `leaves` leaves. Free pages below its ceiling are what it needs; after
+    /// `OutOfPages` it can go on later.
+    pub fn sweep(&mut self, sweep: &mut Sweep, leaves: u64) -> Result<(), Error> {
+        self.tree.editor.sweep(sweep, leaves)
     }
 
     /// The trees with the transaction's own changes. Its stamp is still the one before.

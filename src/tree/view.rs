@@ -25,13 +25,14 @@ pub(super) struct NodeAt {
     pub(super) page: PageNumber,
     pub(super) birth: TxnId,
     pub(super) level: u8,
+    pub(super) weight: u64,
 }
 
 impl NodeAt {
     /// The root of a tree that has cells.
     pub(super) fn root(tree: TreeId, root: &Root) -> Self {
         assert!(!root.is_empty(), "an empty tree has no root page");
-        Self { tree, page: root.page, birth: root.birth, level: root.level }
+        Self { tree, page: root.page, birth: root.birth, level: root.level, weight: root.weight }
     }
 }
 
@@ -56,6 +57,9 @@ impl Shared {
         if node.level() != at.level || node.tree() != at.tree.number() || number(node.page()) != at.page {
             return Err(corrupt(at.page, "not the node that the parent names"));
         }
+        if node.weight() != at.weight {
+            return Err(corrupt(at.page, "weight differs from the parent's"));
+        }
         Ok(node)
     }
 
@@ -76,7 +80,10 @@ impl Shared {
     pub(super) fn child(&self, tree: TreeId, branch: Node<'_>, at: usize) -> Result<Node<'_>, Error> {
         let cell = branch.branch_cell(at).ok_or_else(|| branch.torn_cell())?;
         let level = branch.level().checked_sub(1).ok_or_else(|| branch.torn_cell())?;
-        self.node(NodeAt { tree, page: cell.child, birth: cell.birth, level })
+        if cell.birth > branch.birth() {
+            return Err(corrupt(cell.child, "made after its parent"));
+        }
+        self.node(NodeAt { tree, page: cell.child, birth: cell.birth, level, weight: cell.weight })
     }
 
     #[cold]
@@ -206,7 +213,7 @@ impl<'a> View<'a> {
     pub fn find(&self, tree: TreeId, key: &[u8]) -> Result<Option<Cell<'a>>, Error> {
         let probe = tree.split(key);
         let Some(leaf) = self.descend(tree, probe, |_, _| Ok(()))? else { return Ok(None) };
-        let (at, exact) = leaf.search(self.shared, tree, 0, probe)?;
+        let (at, exact) = leaf.search(self.shared, tree, probe)?;
         if !exact {
             return Ok(None);
         }
@@ -225,7 +232,7 @@ impl<'a> View<'a> {
         };
         let leaf = self.descend(tree, probe, |branch, child| add(branch, child, &mut rank))?;
         if let Some(leaf) = leaf {
-            let (end, _) = leaf.search(self.shared, tree, 0, probe)?;
+            let (end, _) = leaf.search(self.shared, tree, probe)?;
             add(leaf, end, &mut rank)?;
         }
         Ok(rank)

@@ -16,12 +16,13 @@
 //! Benchmark: benches/wal_append.rs. Model and faults: wal/tests.
 
 use super::entry::{Config, Entry, EntryId, HardState, Identity, Sequence, SnapshotMark};
-use super::format::{BLOCK, HeaderCopy, PART_HEADER, PartHeader, Place, genesis};
+use super::format::{HeaderCopy, PART_HEADER, PartHeader, Place, genesis};
 use super::mark::Mark;
 use super::name::{FileName, SegmentId, Step, Write};
 use super::record;
 use super::segment::{Extent, NeedSegment, SegmentPlan, Segments};
 use super::size::{in_memory, short};
+use super::spill::Spill;
 use crate::limits;
 use crate::types::{BootNonce, Now, RaftIndex, Term};
 use std::collections::VecDeque;
@@ -265,7 +266,9 @@ impl Log {
         let payload = record::length(snapshot, entries);
         assert!(payload <= limits::WAL_GROUP_BYTES_MAX, "a group of {payload} bytes");
         let extents = self.segments.reserve(payload, index_max)?;
-        let buffers = fill(&extents, |put| record::encode(snapshot, entries, put));
+        let mut spill = Spill::new(&extents);
+        record::encode(snapshot, entries, |piece| spill.put(piece));
+        let buffers = spill.finish();
         let group = PartHeader {
             sequence: self.appended.sequence,
             epoch: self.epoch,
@@ -487,32 +490,4 @@ fn assert_continues(base: EntryId, anew: bool, entries: &[Entry]) {
         assert!(next.index == one.index.next(), "entry {} after {}", next.index, one.index);
         assert!(next.term >= one.term, "entry {} goes back to term {}", next.index, next.term);
     }
-}
-
-/// A buffer for each part, room left for the header, with the bytes that `encode` puts poured into one after the other.
-fn fill(extents: &[Extent], encode: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Vec<Vec<u8>> {
-    let mut buffers = Vec::with_capacity(extents.len());
-    let open = |extent: &Extent| {
-        let mut buffer = Vec::with_capacity(in_memory(extent.bytes));
-        buffer.resize(PART_HEADER, 0);
-        buffer
-    };
-    buffers.push(open(&extents[0]));
-    encode(&mut |mut piece: &[u8]| {
-        while !piece.is_empty() {
-            let at = buffers.len() - 1;
-            let end = PART_HEADER + in_memory(extents[at].payload);
-            let (now, later) = piece.split_at(piece.len().min(end - buffers[at].len()));
-            buffers[at].extend_from_slice(now);
-            piece = later;
-            if !piece.is_empty() {
-                buffers.push(open(&extents[at + 1]));
-            }
-        }
-    });
-    for buffer in &mut buffers {
-        buffer.resize(buffer.len().next_multiple_of(BLOCK), 0);
-    }
-    assert_eq!(buffers.len(), extents.len(), "every part is filled");
-    buffers
 }

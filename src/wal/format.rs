@@ -1,4 +1,4 @@
-//! The bytes of a segment: its header block and the headers of the parts in it. `FORMAT_WAL.md` draws them.
+//! The bytes of a segment: its header block and the headers of the parts in it. `FORMAT.md` draws them.
 //!
 //! Invariants
 //! - What `encode` makes, `parse` gives back; anything else is `None` or `Err`, never a panic.

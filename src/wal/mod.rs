@@ -15,6 +15,7 @@ mod replay;
 mod scan;
 mod segment;
 mod size;
+mod spill;
 mod verdict;
 
 pub use append::{AppendPlan, Created, Durable, Log, SealPlan};

@@ -20,7 +20,7 @@ mod scratch;
 pub(crate) use grpc::{Answer, Call, Connection, Frame, InFlight, Lost, frame};
 pub(crate) use http::{HttpAnswer, http_get};
 pub(crate) use kv::{CallError, Client, Status, code};
-pub(crate) use oracle::{oracle, oracle_version, server_under_test, tool};
+pub(crate) use oracle::{oracle, oracle_is_old, oracle_version, server_under_test, tool};
 pub(crate) use process::{Failed, PATIENCE, Program, READY, Server, free_address, member_flags};
 pub(crate) use random::{Random, seed_from_env};
 pub(crate) use scratch::Scratch;

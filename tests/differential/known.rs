@@ -2,6 +2,9 @@
 //!
 //! **Invariants**: a row names as little as it can; everything else must be equal.
 
+use ringbolt::proto::etcdserverpb as pb;
+
+use crate::client::oracle_is_old;
 use crate::op::{Body, Op, Seen};
 
 /// The storage version of this line of etcd.
@@ -25,22 +28,45 @@ pub(crate) fn level(seen: &mut Seen) {
     }
 }
 
-/// True if a difference to this version of etcd is accepted.
-pub(crate) fn accepted(oracle_version: &str, op: &Op, ours: &Seen, oracle: &Seen) -> bool {
-    if oracle_version != "3.5.1" {
-        return false;
-    }
-    match (op, &ours.body, &oracle.body) {
-        // RangeStream came with 3.7.
-        (Op::RangeStream(_), _, _) => true,
+/// True if a difference to this version of etcd is accepted: the table of what PyPI's 3.5.1 answers otherwise.
+pub(crate) fn accepted(op: &Op, ours: &Seen, oracle: &Seen) -> bool {
+    match op {
+        // Which of two faults of one txn is told was another one then.
+        Op::Txn(_) => oracle_is_old() && ours.code != Some(0) && oracle.code != Some(0),
         // hash_revision came with 3.6, and the hash counts other revisions since 3.5.16.
-        (Op::HashKv(_), _, _) => true,
+        Op::HashKv(_) => oracle_is_old(),
         // storageVersion, dbSizeQuota and downgradeInfo came with 3.6.
-        (Op::Status, _, _) => true,
-        // The wording of the transport is that of its gRPC library.
-        (Op::Raw { .. }, _, _) => true,
-        // Since 3.7 keys_only is answered from the index.
-        (Op::Range(request), Body::Range(_), Body::Range(_)) => request.keys_only,
+        Op::Status => oracle_is_old(),
         _ => false,
     }
+}
+
+/// True if this version of etcd must not be sent the operation, since it answers otherwise and may change its history
+/// by it.
+pub(crate) fn left_out(op: &Op) -> bool {
+    if !oracle_is_old() {
+        return false;
+    }
+    match op {
+        // RangeStream came with 3.7; the wording of bad input is that of the gRPC library, and some of it is fatal.
+        Op::RangeStream(_) | Op::Raw { .. } => true,
+        // The check of the sort options came later.
+        Op::Range(request) => is_bad_sort(request),
+        Op::Txn(request) => has_bad_sort(request),
+        _ => false,
+    }
+}
+
+fn is_bad_sort(request: &pb::RangeRequest) -> bool {
+    !(0..=2).contains(&request.sort_order) || !(0..=4).contains(&request.sort_target)
+}
+
+fn has_bad_sort(request: &pb::TxnRequest) -> bool {
+    use pb::request_op::Request;
+    let ops = request.success.iter().chain(&request.failure).filter_map(|op| op.request.as_ref());
+    ops.into_iter().any(|op| match op {
+        Request::RequestRange(range) => is_bad_sort(range),
+        Request::RequestTxn(inner) => has_bad_sort(inner),
+        Request::RequestPut(_) | Request::RequestDeleteRange(_) => false,
+    })
 }

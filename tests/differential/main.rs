@@ -9,10 +9,13 @@
 mod client;
 
 mod bad_input;
+mod floods;
 mod generate;
 mod known;
 mod op;
 mod pair;
+mod quota;
 mod random;
 mod requests;
 mod shrink;
+mod ties;

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use ringbolt::proto::etcdserverpb as pb;
 
-use crate::client::{Answer, Connection, Lost, Program, Scratch, Server, oracle_version};
+use crate::client::{Answer, Connection, Lost, Program, Scratch, Server};
 use crate::generate::Generator;
 use crate::known;
 use crate::op::{Op, Seen, seen};
 use crate::requests::Knowledge;
+use crate::ties;
 
 /// How many reads are in flight at once.
 const READS_IN_FLIGHT: usize = 24;
@@ -127,8 +128,10 @@ impl Pair {
             let (mut ours, mut oracle) = (seen(&path, ours), seen(&path, oracle));
             known::level(&mut ours);
             known::level(&mut oracle);
+            ties::level(op, &mut ours);
+            ties::level(op, &mut oracle);
             let lost = oracle.http.0 == 0 && self.sides[1].server.has_ended();
-            if (ours != oracle || lost) && !known::accepted(oracle_version(), op, &ours, &oracle) {
+            if (ours != oracle || lost) && !known::accepted(op, &ours, &oracle) {
                 let logs = self.last_words(&ours) + &self.last_words(&oracle);
                 return Err(Box::new(Difference { index: first + offset, ours, oracle, logs, oracle_died: lost }));
             }

@@ -471,3 +471,7 @@ fn frame_header(length: usize, kind: u8, flags: u8, id: u32) -> [u8; FRAME_HEADE
     let id = id.to_be_bytes();
     [length[1], length[2], length[3], kind, flags, id[0], id[1], id[2], id[3]]
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

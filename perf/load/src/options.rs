@@ -45,6 +45,9 @@ pub(crate) struct Options {
     pub(crate) compact_at: f64,
 }
 
+/// A request is sent whole, within the 65,535 bytes that every server grants a stream at first.
+const VALUE_BYTES_MAX: usize = 60_000;
+
 /// Shown on `--help` and on mistakes.
 pub(crate) const USAGE: &str = "usage: load WORK [--option value]...
 works: fill put get get-serializable list page count guarded mix first-read slow-lists
@@ -122,6 +125,11 @@ impl Options {
         let positive = [self.connections, self.streams, self.threads].into_iter().all(|count| count > 0);
         if !positive || self.keys == 0 || self.group == 0 || self.prefix.is_empty() {
             return Err(format!("counts must be positive and the prefix not empty\n{USAGE}"));
+        }
+        if self.value_bytes > VALUE_BYTES_MAX {
+            return Err(format!(
+                "values of at most {VALUE_BYTES_MAX} bytes: a request must fit a stream's first window"
+            ));
         }
         if self.threads > self.connections {
             return Err("each thread needs a connection".to_owned());

@@ -71,7 +71,8 @@ pub(super) const FLAGS: &[Flag] = &[
     discovery("discovery-srv-name", Kind::Text, "", "Suffix of the service names in those records."),
     flag("strict-reconfig-check", Kind::Bool, "true", "Refuse changes of membership that may lose the quorum.")
         .not_yet("changes of membership"),
-    flag("pre-vote", Kind::Bool, "true", "Ask whether an election could be won before standing for it."),
+    flag("pre-vote", Kind::Bool, "true", "Ask whether an election could be won before standing for it.")
+        .without("raft always asks first"),
     flag(
         "auto-compaction-retention",
         Kind::Text,

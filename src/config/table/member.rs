@@ -62,26 +62,31 @@ pub(super) const FLAGS: &[Flag] = &[
         "4294967295",
         "Streams that a client may have open on one connection.",
     ),
-    flag("grpc-keepalive-min-time", Kind::Duration, "5s", "Shortest time between two pings of a client."),
+    flag("grpc-keepalive-min-time", Kind::Duration, "5s", "Shortest time between two pings of a client.")
+        .not_yet("keepalive by flags (5s holds)"),
     flag(
         "grpc-keepalive-interval",
         Kind::Duration,
         "2h0m0s",
         "Idle time after which the server pings a client; 0 is never.",
-    ),
-    flag("grpc-keepalive-timeout", Kind::Duration, "20s", "Time a pinged client has to answer; 0 is any."),
+    )
+    .not_yet("keepalive by flags"),
+    flag("grpc-keepalive-timeout", Kind::Duration, "20s", "Time a pinged client has to answer; 0 is any.")
+        .not_yet("keepalive by flags"),
     flag(
         "socket-reuse-port",
         Kind::Bool,
         "false",
         "Listen with SO_REUSEPORT, so that several processes may share a port.",
-    ),
+    )
+    .not_yet("listeners that share a port"),
     flag(
         "socket-reuse-address",
         Kind::Bool,
         "false",
         "Listen with SO_REUSEADDR, so that a port in TIME_WAIT may be used.",
-    ),
+    )
+    .without("every listener is opened so"),
     flag("enable-grpc-gateway", Kind::Bool, "true", "Serve the JSON form of the API under /v3.")
         .not_yet("the JSON gateway"),
     flag("raft-read-timeout", Kind::Duration, "5s", "Time a peer's connection may be silent; at least 5s.")

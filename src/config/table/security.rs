@@ -38,7 +38,7 @@ pub(super) const FLAGS: &[Flag] = &[
         .not_yet("TLS"),
     flag("self-signed-cert-validity", Kind::Uint, "1", "Years that self-made certificates are valid for.")
         .not_yet("TLS"),
-    flag("cors", Kind::Origins, "*", "Origins that browsers may call from.").not_yet("the JSON gateway"),
+    flag("cors", Kind::Origins, "*", "Origins that browsers may call from.").refused("the check of origins"),
     flag("host-whitelist", Kind::UniqueList, "*", "Host names that HTTP requests over plain TCP may be for.")
         .refused("the check of host names"),
     in_force(Group::Auth, "auth-token", Kind::Text, "simple", "Kind of tokens: `simple`, or `jwt` with its options.")

@@ -15,7 +15,8 @@ use crate::command::{
     Command, Compare, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse, RangeRequest,
     RangeResponse, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
 };
-use crate::mvcc::Error;
+use crate::mvcc::quicksort::Quicksort;
+use crate::mvcc::{Error, Progress, Work};
 
 /// One change.
 #[derive(Clone, PartialEq, Debug)]
@@ -44,6 +45,8 @@ pub(crate) struct Model {
     pub(crate) current: i64,
     pub(crate) compacted: i64,
     pub(crate) leases: BTreeSet<i64>,
+    /// Checksums of compactions: revision to checksum and lower bound.
+    pub(crate) remembered: BTreeMap<i64, (u32, i64)>,
     /// Rows of the command in progress.
     pending: u32,
 }
@@ -124,17 +127,7 @@ impl Model {
         let below = |value: i64, max: i64| max == 0 || value <= max;
         pairs.retain(|pair| below(pair.mod_revision, filters[0]) && above(pair.mod_revision, filters[1]));
         pairs.retain(|pair| below(pair.create_revision, filters[2]) && above(pair.create_revision, filters[3]));
-        let descending = request.sort_order == 2;
-        pairs.sort_by(|a, b| {
-            let ordering = match request.sort_target {
-                0 => a.key.cmp(&b.key),
-                1 => a.version.cmp(&b.version),
-                2 => a.create_revision.cmp(&b.create_revision),
-                3 => a.mod_revision.cmp(&b.mod_revision),
-                _ => a.value.cmp(&b.value),
-            };
-            if descending { ordering.reverse() } else { ordering }
-        });
+        pairs = sorted(pairs, request.sort_target, request.sort_order == 2);
         let more = limit > 0 && pairs.len() > limit;
         if more {
             pairs.truncate(limit);
@@ -271,11 +264,14 @@ impl Model {
 
     /// The rows that a finished compaction leaves.
     pub(crate) fn retained(&self) -> Vec<ModelRow> {
-        let newest = self.newest(self.compacted);
+        self.retained_at(self.compacted)
+    }
+
+    fn retained_at(&self, compacted: i64) -> Vec<ModelRow> {
+        let newest = self.newest(compacted);
         let keep = |row: &ModelRow| {
-            row.main > self.compacted
-                || (newest.get(&row.key) == Some(&(row.main, row.sub))
-                    && (row.pair.is_some() || row.main == self.compacted))
+            row.main > compacted
+                || (newest.get(&row.key) == Some(&(row.main, row.sub)) && (row.pair.is_some() || row.main == compacted))
         };
         self.rows.iter().filter(|row| keep(row)).cloned().collect()
     }
@@ -315,8 +311,11 @@ impl Model {
         keep
     }
 
-    /// etcd's rule: the set of rows to keep at the hashed revision, then one pass over the rows.
-    pub(crate) fn hash(&self, revision: i64) -> Result<u32, Error> {
+    /// etcd's rule: the set of rows to keep at the hashed revision, then one pass over the rows. With the lower bound.
+    pub(crate) fn hash(&self, revision: i64) -> Result<(u32, i64), Error> {
+        if let Some(remembered) = self.remembered.get(&revision) {
+            return Ok(*remembered);
+        }
         if revision > 0 && revision < self.compacted {
             return Err(Error::Compacted);
         }
@@ -324,20 +323,49 @@ impl Model {
             return Err(Error::FutureRevision);
         }
         let revision = if revision == 0 { self.current } else { revision };
-        let rows = self.retained();
-        let live = self.keep(revision);
+        Ok((self.checksum(self.compacted, revision, &self.keep(revision)), self.compacted))
+    }
+
+    /// What etcd remembers of a compaction to `revision` after a finished one to `lower`. Its index keeps tombstones at
+    /// exactly the revision then.
+    pub(crate) fn remember(&mut self, lower: i64, revision: i64) {
+        let mut keep = self.keep(revision);
+        let tombstones = self.rows.iter().filter(|row| row.main == revision && row.pair.is_none());
+        keep.extend(tombstones.map(|row| (row.main, row.sub)));
+        self.remembered.insert(revision, (self.checksum(lower, revision, &keep), lower));
+    }
+
+    fn checksum(&self, lower: i64, revision: i64, keep: &BTreeSet<(i64, u32)>) -> u32 {
         let mut hash = crc32c(0, b"key");
-        for row in rows.iter().filter(|row| row.main <= revision) {
-            if row.main <= self.compacted && !live.is_empty() && !live.contains(&(row.main, row.sub)) {
+        for row in self.retained_at(lower).iter().filter(|row| row.main <= revision) {
+            if row.main <= lower && !keep.is_empty() && !keep.contains(&(row.main, row.sub)) {
                 continue;
             }
-            if row.main == self.compacted && row.pair.is_none() {
+            if row.main == lower && row.pair.is_none() {
                 continue;
             }
             hash = crc32c(hash, &etcd_row(row));
         }
-        Ok(hash)
+        hash
     }
+}
+
+/// Sorts pairs that stand in the order of their keys. Where equal ones end is told by the sort whose recordings of Go are
+/// beside it: the one thing here that is not worked out anew.
+fn sorted(pairs: Vec<KeyValue>, target: i32, descending: bool) -> Vec<KeyValue> {
+    let values: BTreeSet<Bytes> = pairs.iter().map(|pair| pair.value.clone()).collect();
+    let rank = |value: &Bytes| values.iter().position(|other| other == value).unwrap();
+    let numbers: Vec<i64> = match target {
+        0 if descending => (0..).take(pairs.len()).collect(),
+        0 => return pairs,
+        1 => pairs.iter().map(|pair| pair.version).collect(),
+        2 => pairs.iter().map(|pair| pair.create_revision).collect(),
+        3 => pairs.iter().map(|pair| pair.mod_revision).collect(),
+        _ => pairs.iter().map(|pair| i64::try_from(rank(&pair.value)).unwrap()).collect(),
+    };
+    let mut sort = Quicksort::new(numbers.into_iter(), descending);
+    assert_eq!(sort.step(&mut Work::unbounded()), Progress::Done);
+    (0..pairs.len()).map(|place| pairs[sort.place(place)].clone()).collect()
 }
 
 fn etcd_row(row: &ModelRow) -> Vec<u8> {

@@ -1,4 +1,8 @@
 //! Tests of the whole module against models, simulated files and other threads.
 
+mod faults;
+mod meta;
 mod model;
-mod world;
+mod space;
+mod threads;
+pub(super) mod world;

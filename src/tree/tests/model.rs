@@ -23,6 +23,7 @@ fn run(seed: u64, rounds: u64, operations: u64) {
             3 => world.finish_checkpoint(),
             4 => world.verify_pins(),
             5 | 6 => world.verify(),
+            7 if world.random.one_in(3) => world.sweep(),
             _ => {}
         }
         if world.pins.len() > 6 {

@@ -10,33 +10,33 @@ use crate::types::{PageNumber, RaftIndex, ShardId};
 
 /// xorshift64.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(in crate::tree) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::tree) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(in crate::tree) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 8) % bound
     }
 
-    pub(super) fn size(&mut self, bound: usize) -> usize {
+    pub(in crate::tree) fn size(&mut self, bound: usize) -> usize {
         usize::try_from(self.below(u64::try_from(bound).unwrap())).unwrap()
     }
 
-    pub(super) fn one_in(&mut self, bound: u64) -> bool {
+    pub(in crate::tree) fn one_in(&mut self, bound: u64) -> bool {
         self.below(bound) == 0
     }
 
-    pub(super) fn byte(&mut self) -> u8 {
+    pub(in crate::tree) fn byte(&mut self) -> u8 {
         u8::try_from(self.below(256)).unwrap()
     }
 
-    pub(super) fn bytes(&mut self, length: usize) -> Vec<u8> {
+    pub(in crate::tree) fn bytes(&mut self, length: usize) -> Vec<u8> {
         (0..length).map(|_| self.byte()).collect()
     }
 }
@@ -167,6 +167,15 @@ impl World {
         }
     }
 
+    /// Goes on from what a file holds, after everything else was lost.
+    pub(super) fn resume(random: Random, image: Image, model: Model) -> Self {
+        let tree = image.open(RESERVED).unwrap();
+        let reader = tree.shared().reader(ShardId(0));
+        let applied = tree.stamp().applied_index.0;
+        let (pins, plan) = (vec![], None);
+        Self { random, tree, reader, model, image, pins, plan, applied, huge_keys: true, key_space: 400 }
+    }
+
     pub(super) fn key(&mut self, tree: TreeId) -> Vec<u8> {
         let random = &mut self.random;
         let mut key = match random.below(6) {
@@ -265,6 +274,27 @@ impl World {
         self.applied += 1;
         txn.commit(Stamp { applied_index: RaftIndex(self.applied), ..Stamp::default() });
         self.model = model;
+    }
+
+    /// Moves some pages below a random one, which changes nothing that a reader sees.
+    pub(super) fn sweep(&mut self) {
+        let ceiling = self.random.below(self.tree.file_pages());
+        self.tree.editor.space.set_ceiling(ceiling);
+        let mut sweep = crate::tree::sweep::Sweep::new(ceiling);
+        while !sweep.is_over() {
+            let mut txn = self.tree.begin();
+            let swept = txn.sweep(&mut sweep, 1 + self.random.below(9));
+            if self.random.one_in(4) {
+                drop(txn);
+                return;
+            }
+            self.applied += 1;
+            txn.commit(Stamp { applied_index: RaftIndex(self.applied), ..Stamp::default() });
+            if swept.is_err() {
+                assert_eq!(swept, Err(Error::OutOfPages));
+                self.grow(400);
+            }
+        }
     }
 
     fn step(&mut self, removes: u64) -> Step {
