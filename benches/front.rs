@@ -11,7 +11,7 @@ use ringbolt::apply::{Applier, CommittedEntry, Payload};
 use ringbolt::command::{BatchBuilder, Kind, Outcome, PutRequest, RangeRequest};
 use ringbolt::net::{Address, Bound};
 use ringbolt::proto::etcdserverpb::StatusRequest;
-use ringbolt::rpc::{self, Answers, Call, Handler, Shutdown, http1};
+use ringbolt::rpc::{self, Answers, Call, Handler, HttpRequest, HttpResponse, Shutdown};
 use ringbolt::service::{Identity, Member, MemberStatus, ProposeError, ReadError, Service, Settings, serve_connection};
 use ringbolt::tree::{Arena, Config, Pinned, Reader, Tree};
 use ringbolt::types::{BootNonce, ClusterId, MemberId, RaftIndex, Revision, ShardId, Term};
@@ -111,8 +111,8 @@ impl Handler for Empty {
         }
     }
 
-    fn request(&self, _: http1::Request) -> impl Future<Output = http1::Response> + 'static {
-        async { http1::Response::new(Bytes::new()) }
+    fn request(&self, _: HttpRequest) -> impl Future<Output = HttpResponse> + 'static {
+        async { HttpResponse::new(Bytes::new()) }
     }
 }
 
@@ -139,7 +139,7 @@ fn serve(transport_alone: bool) -> (SocketAddr, String) {
                 if transport_alone {
                     rpc::serve(connection.attach().expect("attached"), Empty, context).await
                 } else {
-                    serve_connection(connection, service).await
+                    serve_connection(connection.attach().expect("attached"), service).await
                 }
             };
             glommio::spawn_local(async move { drop(served.await) }).detach();

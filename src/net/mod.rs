@@ -2,8 +2,10 @@
 
 mod files;
 mod listener;
+mod socket;
 mod stream;
 
 pub use files::raise_open_files_max;
-pub use listener::{Address, Bound, Connection, Listener, Peer};
+pub use listener::{Address, Bound, Connection, Listener};
+pub use socket::Peer;
 pub use stream::Stream;

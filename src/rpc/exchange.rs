@@ -9,8 +9,8 @@
 //!
 //! Must not know: services, schemas.
 
+use super::calls::Open;
 use super::clock::Alarm;
-use super::connection::Open;
 use super::frame::{self, Budget, Deframer, FrameError};
 use super::head::{GRPC, Head, Refusal};
 use super::status::{self, Code, Status};
@@ -312,7 +312,8 @@ fn put_status(headers: &mut HeaderMap, status: &Status) {
     headers.insert(GRPC_STATUS, HeaderValue::from_static(status.code.text()));
     if !status.message.is_empty() {
         let message = HeaderValue::from_str(&status::percent_encoded(&status.message));
-        headers.insert(GRPC_MESSAGE, message.expect("only printable ASCII is left"));
+        assert!(message.is_ok(), "only printable ASCII is left of {:?}", status.message);
+        headers.extend(message.map(|message| (GRPC_MESSAGE, message)));
     }
 }
 

@@ -128,7 +128,7 @@ impl Deframer {
     fn length_in(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
         let Some((prefix, _)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
         let [flag, length @ ..] = *prefix;
-        let length = usize::try_from(u32::from_be_bytes(length)).expect("usize has 64 bits");
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         if length > self.message_bytes_max {
             return Err(FrameError::TooLarge { length, max: self.message_bytes_max });
         }
@@ -161,7 +161,8 @@ pub fn open(message_bytes: usize) -> Vec<u8> {
 /// # Panics
 /// When the buffer was not made by `open`, or the message is beyond four gigabytes.
 pub fn seal(mut buffer: Vec<u8>) -> Bytes {
-    let length = buffer.len().checked_sub(PREFIX_BYTES).expect("opened with a prefix");
+    assert!(buffer.len() >= PREFIX_BYTES, "opened with room for the prefix");
+    let length = buffer.len() - PREFIX_BYTES;
     buffer[..PREFIX_BYTES].copy_from_slice(&prefix(length));
     Bytes::from(buffer)
 }

@@ -33,9 +33,9 @@ impl Handler for Echo {
         async move { handler.serve(call).await }
     }
 
-    fn request(&self, request: http1::Request) -> impl Future<Output = http1::Response> + 'static {
+    fn request(&self, request: HttpRequest) -> impl Future<Output = HttpResponse> + 'static {
         let body = format!("{} {}", request.method(), request.uri().path());
-        async move { http1::Response::new(Bytes::from(body)) }
+        async move { HttpResponse::new(Bytes::from(body)) }
     }
 }
 
