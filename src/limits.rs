@@ -435,6 +435,10 @@ pub const CALLS_PER_TURN_MAX: usize = 64;
 /// reader holds.
 pub const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
+/// How long a client may take nothing of an answer that waits for it. Stops readers that hold old pages of the tree for
+/// ever.
+pub const SEND_STALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
 /// Bytes gathered in one turn before they go to the socket: one system call for many small answers.
 pub const WRITE_GATHER_BYTES: usize = 64 * 1024;
 
