@@ -38,7 +38,7 @@ fn version_is_told_as_tools_read_it() {
         let output = output(&[spelling.to_owned()], &[], scratch.path());
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(text.lines().next(), Some("etcd Version: 3.7.1"), "{spelling}: {text}");
-        assert_eq!(text.lines().count(), 4, "{spelling}: {text}");
+        assert!(text.lines().count() >= 4, "{spelling}: {text}");
         assert!(output.status.success());
     }
 }
