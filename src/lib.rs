@@ -2,7 +2,30 @@
 //!
 //! The modules stand in layer order; `tools/layers.txt` says which may use which, and `tests/tidy.rs` keeps it so.
 
-pub mod codec;
+// Leaves.
 pub mod limits;
-pub mod proto;
 pub mod types;
+pub mod codec;
+pub mod gotext;
+pub mod identity;
+pub mod proto;
+pub mod command;
+
+// Pure core: no I/O, clock, randomness, async or locks.
+pub mod tree;
+pub mod wal;
+pub mod mvcc;
+pub mod apply;
+pub mod raft;
+pub mod replica;
+
+// Shell.
+pub mod log;
+pub mod config;
+pub mod preflight;
+pub mod disk;
+pub mod net;
+pub mod rpc;
+pub mod service;
+pub mod shard;
+pub mod start;

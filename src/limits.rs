@@ -1,6 +1,8 @@
 //! Every bound in the server, with its unit in its name, the reason for its size, and compile-time relations to its
 //! neighbours. A module's bounds stand together under its heading, in layer order.
 
+use std::time::Duration;
+
 // ---- sizes shared by several modules ----
 
 /// A page of the tree, a block of the WAL, and the alignment of every O_DIRECT write. Fixed: both file formats name it.
@@ -19,22 +21,468 @@ pub const TXN_OPS_MAX_DEFAULT: usize = 128;
 
 // ---- command ----
 
+/// Commands in one batch, which is one raft entry: bounds the answers that one entry can release, and what a spoiled
+/// count can make a parser walk. Part of batch version 1.
+pub const BATCH_COMMANDS_MAX: u32 = 16_384;
+
 // ---- tree ----
+
+/// Root slots in a meta page: more than there are trees, so that a new tree needs no new format.
+pub const TREE_ROOTS: usize = 16;
+
+/// The part of a cell that is never moved to overflow pages: revisions, version, lease, flags.
+pub const TREE_HEAD_BYTES_MAX: usize = 64;
+
+/// A body above a quarter of a page lies in a run of pages of its own, so that a leaf keeps at least two cells.
+pub const TREE_BODY_INLINE_BYTES_MAX: usize = PAGE_BYTES / 4;
+
+/// A key above this lies in a run too, and its cell keeps a prefix. Kubernetes' keys are below 300 bytes.
+pub const TREE_KEY_INLINE_BYTES_MAX: usize = 512;
+
+/// What a cell keeps of a key that lies in a run: enough that a search seldom has to open the run.
+pub const TREE_KEY_PREFIX_BYTES: usize = 256;
+
+/// The longest key or body. Far above any request the server takes; it keeps lengths in 32 bits and page sums in 64.
+pub const TREE_RUN_BYTES_MAX: usize = 1 << 30;
+
+/// Levels of a tree. A level is added only when a root of at least seven children splits, so 24 are never reached.
+pub const TREE_LEVELS_MAX: usize = 24;
+
+/// Pages whose state one block of the free map holds: 64 MiB of file.
+pub const TREE_GROUP_PAGES: u64 = 16_384;
+
+/// The unit in which space goes back to the file system: 256 KiB, one word of the free map.
+pub const TREE_CHUNK_PAGES: u64 = 64;
+
+/// Chunks handed back by one checkpoint, so that a mass delete does not make one checkpoint long: 256 MiB.
+pub const TREE_GIVE_BACK_CHUNKS_MAX: usize = 1024;
+
+/// Published snapshots kept for readers that are just pinning. A reader that was overtaken this often tries again.
+pub const TREE_SNAPSHOT_RING: usize = 16;
+
+/// Free pages remembered as recently touched: 16 MiB, about what a second-level cache and the page tables keep warm.
+pub const TREE_HOT_PAGES_MAX: usize = 4096;
+
+/// Pins of different snapshots that one cache line of reader slots holds.
+pub const TREE_SLOTS_PER_BLOCK: usize = 8;
+
+/// Blocks of reader slots: 32,768 different pinned snapshots at once, above any bound on concurrent reads.
+pub const TREE_SLOT_BLOCKS_MAX: usize = 4096;
+
+/// The smallest tree file: metas, the first group's map and room for the first roots.
+pub const TREE_FILE_PAGES_MIN: u64 = 64;
+
+const _: () = assert!(TREE_GROUP_PAGES.is_multiple_of(TREE_CHUNK_PAGES), "a chunk lies in one group");
+const _: () = assert!(TREE_CHUNK_PAGES == 64, "a chunk is one word of the free map");
+const _: () = assert!(TREE_KEY_PREFIX_BYTES < TREE_KEY_INLINE_BYTES_MAX, "a prefix is shorter than an inline key");
+const _: () = assert!(
+    TREE_KEY_INLINE_BYTES_MAX + TREE_HEAD_BYTES_MAX + TREE_BODY_INLINE_BYTES_MAX + 64 <= (PAGE_BYTES - 48) / 2,
+    "two of the largest cells fit into a page, so every split in two succeeds"
+);
 
 // ---- wal ----
 
+/// Alignment and unit of every WAL write, as O_DIRECT wants it.
+pub const WAL_BLOCK_BYTES: u64 = 4096;
+
+/// What a disk writes as one: a torn write tears at these. A part's header fits one, so it is there whole or not at all.
+pub const WAL_SECTOR_BYTES: usize = 512;
+
+/// A WAL segment: large enough that switching (a rename and two syncs of the directory) is rare, small enough that a
+/// spare one is zero-filled in a second and that recovery reads little below the checkpoint.
+pub const WAL_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The smallest segment that tests and the simulator may ask for.
+pub const WAL_SEGMENT_BYTES_MIN: u64 = 64 * 1024;
+
+/// The largest segment: offsets inside a segment stay well below 32 bits.
+pub const WAL_SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Segments kept ready ahead of use: while one is being recycled the other can be switched to.
+pub const WAL_SEGMENTS_SPARE: usize = 2;
+
+/// All segment files of a WAL together (2 GiB): when that many are held, writers get the space error until a checkpoint
+/// releases some.
+pub const WAL_SEGMENTS_MAX: usize = 32;
+
+/// Groups in flight at once. Two hide the latency of the disk; more only add to what a crash may leave in pieces.
+pub const WAL_GROUPS_IN_FLIGHT_MAX: usize = 4;
+
+/// Bytes of records in one group. Bounds the memory of a plan and the segments that one group may need.
+pub const WAL_GROUP_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Headers of earlier parts that each part repeats: more than the parts that are usually in flight, so that the part
+/// that a crash left out is described by the one that arrived.
+pub const WAL_HEADERS_REDUNDANT: usize = 8;
+
+/// Quiet time after which the durable mark is written: it costs nobody a write then.
+pub const WAL_SEAL_IDLE: Duration = Duration::from_millis(1);
+
+/// The longest that the durable mark may lag behind under a load that never pauses.
+pub const WAL_SEAL_LAG_MAX: Duration = Duration::from_millis(20);
+
+const _: () = assert!(PAGE_BYTES == 4096 && WAL_BLOCK_BYTES == 4096, "one alignment for both files");
+const _: () = assert!(WAL_BLOCK_BYTES.is_multiple_of(512) && WAL_SECTOR_BYTES == 512, "blocks are whole sectors");
+const _: () = assert!(WAL_SEGMENT_BYTES.is_multiple_of(WAL_BLOCK_BYTES), "segments are whole blocks");
+const _: () = assert!(WAL_SEGMENT_BYTES_MIN.is_multiple_of(WAL_BLOCK_BYTES), "segments are whole blocks");
+const _: () = assert!(WAL_SEGMENT_BYTES_MIN <= WAL_SEGMENT_BYTES && WAL_SEGMENT_BYTES <= WAL_SEGMENT_BYTES_MAX);
+const _: () = assert!(WAL_SEGMENTS_SPARE + 2 <= WAL_SEGMENTS_MAX, "an active and a full segment beside the spares");
+const _: () = assert!(WAL_GROUP_BYTES_MAX <= WAL_SEGMENT_BYTES, "a group needs at most one switch, or two");
+const _: () = assert!(WAL_GROUPS_IN_FLIGHT_MAX >= 2, "the next group is encoded while the last is written");
+const _: () = assert!(WAL_HEADERS_REDUNDANT >= WAL_GROUPS_IN_FLIGHT_MAX, "each group in flight names the others");
+const _: () = assert!(WAL_SEAL_IDLE.as_nanos() < WAL_SEAL_LAG_MAX.as_nanos(), "idle comes before overdue");
+
 // ---- mvcc ----
+
+/// Cells that a walk at an older revision passes over one by one before it searches: most keys have few versions, and a
+/// neighbour is a hundred times cheaper than a search.
+pub const MVCC_WALK_STEPS_BEFORE_SEEK: usize = 8;
+
+/// A count at an older revision undoes up to this many changes however few the keys are.
+pub const MVCC_COUNT_CHANGES_MIN: u64 = 64;
+
+/// First bytes of a value that a sort by value holds; longer equal beginnings are compared in the pages.
+pub const MVCC_SORT_PREFIX_BYTES: usize = 32;
+
+/// Checksums of past compactions that HashKV can still answer with: etcd's own number.
+pub const MVCC_HASHES_REMEMBERED: usize = 10;
+
+/// A compaction computes its checksum if no more rows than this are to be read for it. etcd always does, at the cost of
+/// reading all that is stored; a larger store answers HashKV at its compacted revision as etcd does after a restart.
+pub const MVCC_HASHED_ROWS_MAX: u64 = 32_768;
+
+/// Keys that a deletion takes out of the pages at a time: bounds what a deletion of a million keys holds.
+pub const MVCC_DELETE_KEYS_PER_CHUNK: usize = 1024;
 
 // ---- apply ----
 
 // ---- raft ----
 
+/// The largest log index that a message or a file may name. Far above anything reached (a million entries a second take
+/// 140,000 years), far enough below 2^64 that adding to an index never overflows.
+pub const RAFT_INDEX_MAX: u64 = 1 << 62;
+
+/// The largest term that a message may name, for the same reason.
+pub const RAFT_TERM_MAX: u64 = 1 << 62;
+
+/// Members of a group, voters and learners. etcd advises at most seven voters; a change lists each member at most once.
+pub const RAFT_MEMBERS_MAX: usize = 64;
+
+/// What a membership change may carry for the one who applies it: a name and two lists of addresses.
+pub const RAFT_CHANGE_CONTEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// Data of one log entry: a batch of commands. Several default-sized requests, or one of any size that is let in.
+pub const RAFT_ENTRY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Entries gathered into one append message, etcd's figure. A larger entry travels alone.
+pub const RAFT_MESSAGE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Entries in one append message. The library counts at least four bytes for an entry against `RAFT_MESSAGE_BYTES_MAX`.
+pub const RAFT_MESSAGE_ENTRIES_MAX: usize = 256 * 1024;
+
+/// A message's bytes on the wire: bounds what a peer can make us hold before it is refused.
+pub const RAFT_WIRE_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// Append messages to one follower that are not answered: what a slow follower's link may hold, about 64 MiB.
+pub const RAFT_MESSAGES_IN_FLIGHT_MAX: usize = 64;
+
+/// Data that a leader may have appended and not committed: its memory when the majority is slow or gone.
+pub const RAFT_UNCOMMITTED_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// What an entry weighs beside its data, in memory and in the log.
+pub const RAFT_ENTRY_OVERHEAD_BYTES: u64 = 128;
+
+/// Entries that may wait for the disk: beyond it a leader takes no proposals and a follower no appends. So what gathers
+/// behind a slow write still fits into one group of the WAL.
+pub const RAFT_UNPERSISTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Committed data handed over in one go: bounds one turn of applying.
+pub const RAFT_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Applied entries kept in memory for followers that are a little behind.
+pub const RAFT_WINDOW_ENTRIES_MAX: usize = 10_000;
+
+/// Bytes of them.
+pub const RAFT_WINDOW_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Turns of the library's ready loop in one turn of ours; what is left waits for the next.
+pub const RAFT_READIES_PER_TURN_MAX: usize = 16;
+
+/// Runs of members whose forwarded proposals one leader tells apart in one term: each restart of a member is one.
+pub const RAFT_FORWARDERS_MAX: usize = 4096;
+
+/// Read rounds under way: the next one gathers the reads that arrive meanwhile.
+pub const RAFT_READ_ROUNDS_MAX: usize = 2;
+
+/// Linearizable reads that wait, of all shards and, on a leader, of all members.
+pub const RAFT_READS_WAITING_MAX: usize = 65_536;
+
+/// How long a read round may stay without an answer before its reads ask again with a fresh context. etcd's figure.
+pub const RAFT_READ_RETRY: std::time::Duration = std::time::Duration::from_millis(500);
+
+// Any request that the front lets in by default fits into an entry, with its envelope.
+const _: () = assert!(REQUEST_BYTES_MAX_DEFAULT + REQUEST_OVERHEAD_BYTES < RAFT_ENTRY_BYTES_MAX);
+// The largest entry, and a full append of small ones, fit into a message.
+const _: () = assert!(RAFT_ENTRY_BYTES_MAX + 1024 <= RAFT_WIRE_BYTES_MAX);
+const _: () = assert!(RAFT_MESSAGE_ENTRIES_MAX * 24 + 2 * 1024 * 1024 <= RAFT_WIRE_BYTES_MAX);
+// The library refuses a configuration in which one message could exceed what may be uncommitted.
+const _: () = assert!(RAFT_MESSAGE_BYTES_MAX <= RAFT_UNCOMMITTED_BYTES_MAX);
+
 // ---- replica ----
+
+/// Time between heartbeats. etcd's default for `--heartbeat-interval`.
+pub const REPLICA_TICK: Duration = Duration::from_millis(100);
+
+/// Ticks without a leader before an election. etcd's default: `--election-timeout` of a second.
+pub const REPLICA_ELECTION_TICKS: usize = 10;
+
+/// How long a request may take, beside two election timeouts. etcd's figure.
+pub const REPLICA_REQUEST_TIMEOUT_BASE: Duration = Duration::from_secs(5);
+
+/// Committed entries that may wait to be applied before proposals are refused. etcd's figure.
+pub const REPLICA_APPLY_GAP_MAX: u64 = 5000;
+
+/// Proposals of this member that may wait for an answer: a hundred thousand in flight are an overload, not a load.
+pub const REPLICA_PROPOSALS_MAX: usize = 100_000;
+
+/// Their bytes.
+pub const REPLICA_PROPOSALS_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Bytes of a batch after which the next command begins another. A larger command travels alone.
+pub const REPLICA_BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Groups in flight beyond which proposals gather for the next batch: while one is written the other is encoded.
+pub const REPLICA_GROUPS_IN_FLIGHT_MAX: usize = 2;
+
+/// Batches proposed in one turn, all of them one group: what queued behind a slow group is several batches long.
+pub const REPLICA_BATCHES_PER_TURN_MAX: usize = 8;
+
+/// Entries applied in one transaction of the tree.
+pub const REPLICA_APPLY_ENTRIES_MAX: usize = 1024;
+
+/// A checkpoint comes at the latest so long after the last one: bounds what a restart applies again.
+pub const REPLICA_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The part of the interval that passes at least between two checkpoints that a long log or a lack of space asks for.
+pub const REPLICA_CHECKPOINT_SOON_PART: u32 = 8;
+
+/// Pages that a checkpoint would write, above which it comes at once (64 MiB): bounds the process's own copies of pages.
+pub const REPLICA_CHECKPOINT_DIRTY_PAGES: u64 = 16_384;
+
+/// Bytes of log files above which a checkpoint comes at once (512 MiB): bounds what a restart reads.
+pub const REPLICA_WAL_CHECKPOINT_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Entries below the checkpoint that stay for followers that lag. etcd's figure (`--snapshot-catchup-entries`).
+pub const REPLICA_CATCH_UP_ENTRIES: u64 = 5000;
+
+/// Rows that one step of a compaction looks at: about 0.2 ms.
+pub const REPLICA_COMPACT_ROWS_PER_STEP: usize = 64;
+
+/// Pause between steps of a compaction, for everything else.
+pub const REPLICA_COMPACT_PAUSE: Duration = Duration::from_micros(500);
+
+/// How long to wait before space is asked for again after there was none.
+pub const REPLICA_SPACE_RETRY: Duration = Duration::from_secs(1);
+
+/// Free pages below which the tree file grows ahead of use (32 MiB).
+pub const REPLICA_FREE_PAGES_LOW: u64 = 8192;
+
+/// Pages asked for at once, when applying waits for space and doubles what it asks for (4 GiB).
+pub const REPLICA_GROW_PAGES_MAX: u64 = 1 << 20;
+
+/// The part of the low mark of free pages (4 MiB of 32) that is kept for deletions and compactions when the file cannot
+/// grow: they make space.
+pub const REPLICA_FREE_PAGES_RESERVED_PART: u64 = 8;
+
+/// Pages that writing a key may take beside its bytes': a copy of its leaf, a share of splits, of the revisions' leaf and of
+/// the branches above. An estimate on the safe side of the average; what it misses makes applying wait for space.
+pub const REPLICA_PAGES_PER_WRITE: u64 = 3;
+
+const _: () =
+    assert!(REPLICA_BATCH_BYTES_MAX + REQUEST_BYTES_MAX_DEFAULT + REQUEST_OVERHEAD_BYTES < RAFT_ENTRY_BYTES_MAX);
+const _: () = assert!(REPLICA_GROUPS_IN_FLIGHT_MAX <= WAL_GROUPS_IN_FLIGHT_MAX);
+const _: () = assert!(REPLICA_FREE_PAGES_RESERVED_PART > 1);
+// What gathers behind a slow disk fits into one group of the log, a message on top of the bound included.
+const _: () = assert!(RAFT_UNPERSISTED_BYTES_MAX + 24 * 1024 * 1024 < WAL_GROUP_BYTES_MAX);
+const _: () = assert!(REPLICA_WAL_CHECKPOINT_BYTES * 2 <= WAL_SEGMENT_BYTES * 32);
+// ---- log ----
+
+/// Lines that wait for the log's thread. A disk that stalls for seconds must not stall an executor; what does not fit is
+/// counted and dropped. At 200 bytes a line this holds under a megabyte.
+pub const LOG_QUEUE_LINES_MAX: usize = 4096;
+
+/// Bytes that go to a log destination in one write.
+pub const LOG_BATCH_BYTES_MAX: usize = 64 * 1024;
+
+/// How long the end of the process waits for its last lines.
+pub const LOG_FLUSH_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
+// ---- config ----
+
+/// etcd's default for `--quota-backend-bytes`.
+pub const QUOTA_BYTES_DEFAULT: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Heartbeats that an election timeout must span at least: fewer, and one lost packet starts an election.
+pub const ELECTION_HEARTBEATS_MIN: u64 = 5;
+
+/// etcd's longest election timeout.
+pub const ELECTION_MILLIS_MAX: u64 = 50_000;
+
+/// etcd's default for `--watch-progress-notify-interval`.
+pub const WATCH_PROGRESS_INTERVAL_DEFAULT: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// From this size of `--max-request-bytes` on etcd warns.
+pub const REQUEST_BYTES_RECOMMENDED_MAX: u64 = 10 * 1024 * 1024;
+
+// ---- preflight ----
+
+/// What glommio asks of RLIMIT_MEMLOCK for one executor's rings; below it an executor does not start.
+pub const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
+
+/// Files that are kept for the member itself: WAL, tree, rings, peers. etcd keeps as many from its clients.
+pub const FILES_RESERVED: u64 = 150;
+
+/// How long a host name in the advertised peer URLs may take to become known at a member's first start, as with etcd.
+pub const RESOLVE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Time between two tries to resolve a name.
+pub const RESOLVE_RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
 // ---- disk ----
 
+/// A page of the tree as a 64-bit length.
+pub const TREE_PAGE_BYTES: u64 = 4096;
+
+/// Addresses reserved for the tree file: 1 TiB, ten times the largest database that is promised. Address space is free;
+/// running out of it would need a remap under readers.
+pub const TREE_RESERVED_PAGES: u64 = (1 << 40) / 4096;
+
+/// Pages of a new tree file: 16 MiB, so that a small store never grows.
+pub const TREE_PAGES_AT_START: u64 = 4096;
+
+/// Pages that a checkpoint writes with one system call: 1 MiB, the size at which disks reach their full rate.
+pub const CHECKPOINT_WRITE_PAGES: usize = 256;
+
+/// One write of a segment's zero-filling. Small enough that a write of the WAL that comes meanwhile waits for little.
+pub const ZERO_FILL_BYTES: usize = 1 << 20;
+
+/// The pause after each such write: 64 MiB then take at least a third of a second, well below the time in which the
+/// fastest writer fills the segment before.
+pub const ZERO_FILL_PAUSE_MS: u64 = 4;
+// ---- net ----
+
+/// Polls of one readiness registration before it is renewed: the reactor keeps a waker for each.
+pub const POLLS_PER_REGISTRATION_MAX: u32 = 64;
+
+/// The pause after a client was refused for want of a descriptor: long enough not to spin, short enough to notice the
+/// first connection that ends.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(10);
+
 // ---- rpc ----
+
+/// How long a new connection may take to say by its first bytes which protocol it speaks. Stops half-open connections
+/// from holding descriptors for ever.
+pub const SNIFF_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an HTTP/1.1 request may take to arrive whole, and how long a kept-alive connection may stay idle. etcd
+/// gives five minutes to the header. Stops slow senders.
+pub const HTTP1_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What one HTTP/1.1 connection may buffer: its header must fit. Stops header floods.
+pub const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The body of an HTTP/1.1 request: its endpoints take none, a little is read and forgotten.
+pub const HTTP1_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of one stream's request that may be under way before the server has read them. One request of the usual size
+/// arrives without a window update; more than the request limit is never needed.
+pub const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// The same for a whole connection: bounds what a client can make the server hold unread.
+pub const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Bytes of requests that have arrived in part, for one connection: beyond it, the request that adds to them is refused.
+/// Stops a client that opens many streams and finishes no message.
+pub const PARTIAL_BYTES_PER_CONNECTION_MAX: usize = 256 * 1024 * 1024;
+
+/// Streams open at once on one connection, whatever the flag says: each costs about 2 KiB before its request does
+/// anything. Watches need one each at most.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 16 * 1024;
+
+/// The header list of one request, as HTTP/2 counts it. Tokens and metadata are far smaller. Stops header floods,
+/// continuation frames included.
+pub const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
+
+/// Streams that the client opened and reset before the server looked at them: beyond it the connection is ended. Stops
+/// rapid resets.
+pub const STREAMS_RESET_UNSEEN_MAX: usize = 1000;
+
+/// Streams that the server reset and still remembers, so that late frames for them are no error.
+pub const STREAMS_RESET_REMEMBERED_MAX: usize = 64;
+
+/// Requests taken from one connection before others have their turn.
+pub const CALLS_PER_TURN_MAX: usize = 64;
+
+/// Answer bytes that wait in a stream for the client's window, beyond which the encoder waits too. Bounds what a slow
+/// reader holds.
+pub const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes gathered in one turn before they go to the socket: one system call for many small answers.
+pub const WRITE_GATHER_BYTES: usize = 64 * 1024;
+
+/// One read from a socket.
+pub const READ_BYTES: usize = 16 * 1024;
+
+/// The largest message that is sent, as etcd sets it.
+pub const RESPONSE_BYTES_MAX: usize = 0x7fff_ffff;
+
+/// Pings closer together than this, while calls are open, are strikes: etcd's `--grpc-keepalive-min-time`.
+pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(5);
+
+/// Pings closer together than this, while no call is open, are strikes.
+pub const PING_INTERVAL_IDLE_MIN: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// Strikes that are forgiven; the next ends the connection. Stops ping floods.
+pub const PING_STRIKES_MAX: u32 = 2;
+
+/// Quiet time after which the server asks whether the client is there: etcd's `--grpc-keepalive-interval`.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// How long the answer may take: etcd's `--grpc-keepalive-timeout`. Stops dead clients from holding memory for ever.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a stopping server waits for open calls before it drops their connections.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+const _: () =
+    assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES, "one stream never fills more than its connection");
+const _: () = assert!(SEND_BUFFER_BYTES_MAX <= WRITE_GATHER_BYTES, "what one stream may send goes out in one write");
 
 // ---- service ----
 
+/// The first guess at a range's answer: most are a key or a few.
+pub const RANGE_SMALL_BYTES: usize = 512;
+
+/// A range's answer up to this size is encoded in one buffer and one pass; a larger one in chunks and two.
+pub const RANGE_WHOLE_BYTES_MAX: usize = 128 * 1024;
+
+/// A chunk of a large answer: what one slow reader holds beside its window.
+pub const RANGE_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Cells that a read looks at before other calls have their turn: some hundred microseconds.
+pub const RANGE_CELLS_PER_STEP: usize = 4096;
+
+/// The same for HashKV, which is in nobody's way.
+pub const HASH_CELLS_PER_STEP: usize = 1024;
+
 // ---- shard ----
+
+/// Messages on the way between two shards. Each is a batch of whatever gathered, so a few suffice; a full channel makes the
+/// next batch larger.
+pub const MESH_MESSAGES_MAX: usize = 16;
+
+/// Threads for what would block an executor: one for a checkpoint, one for a segment that is zero-filled meanwhile.
+pub const BLOCKING_THREADS: usize = 2;
+
+/// How long a stop waits for open calls. Below the 5 s after which supervisors of etcd commonly lose patience.
+pub const DRAIN_PATIENCE: Duration = Duration::from_secs(3);

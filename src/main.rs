@@ -1,3 +1,28 @@
-//! The `ringbolt` server: flags to configuration to shards.
+//! The `ringbolt` server: flags to configuration, configuration to a store and listeners, those to shards.
 
-fn main() {}
+use std::process::ExitCode;
+
+use ringbolt::start;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let (started, logger, log_thread) = match ringbolt::preflight::start() {
+        Ok(started) => started,
+        Err(code) => return code,
+    };
+    let code = match start::serve(&started, &logger) {
+        Ok(()) => {
+            logger.info("server stopped", &[]);
+            ExitCode::SUCCESS
+        }
+        Err(record) => {
+            logger.record(&record);
+            ExitCode::FAILURE
+        }
+    };
+    drop(logger);
+    log_thread.join();
+    code
+}

@@ -1,0 +1,158 @@
+//! Entries into the tree, one tree transaction a call.
+//!
+//! Invariants
+//! - An index is applied once: entries at or below the stamp's are skipped, one that leaves a gap is an error.
+//! - A call that fails commits nothing and adds no answer.
+//! - Answers come in the order of the log.
+
+use bytes::Bytes;
+
+use super::{Error, machine};
+use crate::command::{Batch, Malformed, Outcome};
+use crate::mvcc::{self, Position, Want, Writer};
+use crate::tree::{Stamp, Tree};
+use crate::types::{BootNonce, MemberId, RaftIndex, Term, TxnId};
+
+/// What an entry holds for the store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Payload {
+    /// A batch of commands.
+    Batch(Bytes),
+    /// Nothing: raft's own empty entries and changes of membership. The index moves all the same.
+    Nothing,
+}
+
+/// An entry that raft committed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommittedEntry {
+    /// Its place in the log.
+    pub index: RaftIndex,
+    /// The term in which it was proposed.
+    pub term: Term,
+    /// What it holds.
+    pub payload: Payload,
+}
+
+/// Proof that everything up to an index is applied and visible to readers. Made here alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Applied {
+    index: RaftIndex,
+    txn: Option<TxnId>,
+}
+
+impl Applied {
+    /// The last index applied.
+    pub fn index(&self) -> RaftIndex {
+        self.index
+    }
+
+    /// The root that the call published; none if there was nothing new to apply.
+    pub fn txn(&self) -> Option<TxnId> {
+        self.txn
+    }
+}
+
+/// The outcome of a local ticket: its sequence and what the client is told.
+pub type Answer = (u64, Result<Outcome, mvcc::Error>);
+
+/// Applies entries on behalf of one run of a member.
+#[derive(Clone, Copy, Debug)]
+pub struct Applier {
+    member: MemberId,
+    nonce: BootNonce,
+}
+
+impl Applier {
+    /// For the run of `member` that is named by `nonce`: only its own proposals get answers.
+    pub fn new(member: MemberId, nonce: BootNonce) -> Self {
+        Self { member, nonce }
+    }
+
+    /// Applies `entries` in order. `want` tells which of this run's sequences somebody still waits for; their outcomes
+    /// are appended to `out`.
+    pub fn apply(
+        &self,
+        tree: &mut Tree,
+        entries: &[CommittedEntry],
+        mut want: impl FnMut(u64) -> bool,
+        out: &mut Vec<Answer>,
+    ) -> Result<Applied, Error> {
+        let answers_before = out.len();
+        let result = self.apply_all(tree, entries, &mut want, out);
+        if result.is_err() {
+            out.truncate(answers_before);
+        }
+        result
+    }
+
+    fn apply_all(
+        &self,
+        tree: &mut Tree,
+        entries: &[CommittedEntry],
+        want: &mut dyn FnMut(u64) -> bool,
+        out: &mut Vec<Answer>,
+    ) -> Result<Applied, Error> {
+        let mut txn = tree.begin();
+        let began = txn.view().stamp();
+        let entries = unapplied(entries, began.applied_index);
+        let Some(last) = entries.last() else { return Ok(Applied { index: began.applied_index, txn: None }) };
+        let mut writer = Writer::new(&mut txn, Position::of(&began));
+        let mut applied = began.applied_index;
+        for entry in entries {
+            if entry.index != applied.next() {
+                return Err(Error::Gap { applied, found: entry.index });
+            }
+            self.apply_entry(&mut writer, entry, want, out)?;
+            applied = entry.index;
+        }
+        let stamp = stamp(began, last, writer.position());
+        Ok(Applied { index: applied, txn: Some(txn.commit(stamp)) })
+    }
+
+    fn apply_entry(
+        &self,
+        writer: &mut Writer<'_, '_>,
+        entry: &CommittedEntry,
+        want: &mut dyn FnMut(u64) -> bool,
+        out: &mut Vec<Answer>,
+    ) -> Result<(), Error> {
+        let Payload::Batch(data) = &entry.payload else { return Ok(()) };
+        let malformed = |what: Malformed| Error::Malformed { index: entry.index, what };
+        let batch = Batch::parse(data.slice(..)).map_err(malformed)?;
+        let local = batch.proposer == self.member && batch.nonce == self.nonce;
+        for item in &batch {
+            let (sequence, command) = item.map_err(malformed)?;
+            let wanted = local && want(sequence);
+            let outcome = machine::execute(writer, &command, if wanted { Want::Answer } else { Want::Effect });
+            if let Err(what) = &outcome
+                && what.is_fatal()
+            {
+                return Err(Error::Store { index: entry.index, what: what.clone() });
+            }
+            if wanted {
+                out.push((sequence, outcome));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The entries behind the last one applied.
+fn unapplied(entries: &[CommittedEntry], applied: RaftIndex) -> &[CommittedEntry] {
+    let known = entries.iter().take_while(|entry| entry.index <= applied).count();
+    &entries[known..]
+}
+
+/// The stamp of the root that has `last` applied.
+fn stamp(began: Stamp, last: &CommittedEntry, position: Position) -> Stamp {
+    assert!(last.index > began.applied_index, "the applied index moves forward");
+    assert!(last.term >= began.applied_term, "terms never go back along the log");
+    assert!(position.current >= began.revision, "revisions never go back");
+    Stamp {
+        applied_index: last.index,
+        applied_term: last.term,
+        revision: position.current,
+        compacted: position.compacted,
+        ..began
+    }
+}

@@ -1,0 +1,22 @@
+//! What is replicated: commands, the batches they travel in, and what applying one answers.
+//!
+//! Invariants
+//! - The bytes of a batch are the same on every member and for ever: a change of layout is a new version byte.
+//! - Parsing copies nothing: every payload is a slice of the entry it came in.
+//!
+//! Must not know who proposes, stores or applies a batch.
+
+mod batch;
+mod outcome;
+#[cfg(test)]
+mod tests;
+
+pub use batch::{Batch, BatchBuilder, Command, Commands, Kind, Malformed, fuzz_batch};
+pub use outcome::{Outcome, Response};
+// The messages that commands carry, so that the layers below the front need not name the generated modules.
+pub use crate::proto::etcdserverpb::{
+    CompactionRequest, Compare, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest,
+    RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse, compare, range_request, request_op,
+    response_op,
+};
+pub use crate::proto::mvccpb::KeyValue;

@@ -1,0 +1,82 @@
+//! Carries out a checkpoint of the tree: pages, barrier, meta, barrier. Runs on a blocking thread, because it takes a
+//! while and nobody waits for it.
+//!
+//! Invariants
+//! - The meta page is written only after everything it refers to is durable.
+//! - After any error nothing more is written: the old meta still names a whole tree, and the member stops.
+
+use crate::disk::error::Error;
+use crate::disk::map::TreeFile;
+use crate::limits;
+use crate::tree::{CheckpointPlan, GiveBack};
+use crate::types::PageNumber;
+
+/// Writes what `plan` says to `file`; when it returns `Ok`, the checkpoint is durable and the process's own copies of its
+/// pages are given back.
+pub fn run(file: &TreeFile, plan: &CheckpointPlan) -> Result<(), Error> {
+    let mut batch = Batch::new(file);
+    for range in plan.ranges() {
+        for page in (range.first.0..range.end().0).map(PageNumber) {
+            plan.write_page(page, batch.next(page)?);
+        }
+    }
+    for (page, bytes) in plan.map_blocks() {
+        *batch.next(page)? = *bytes;
+    }
+    batch.flush()?;
+    file.sync()?;
+    let (page, bytes) = plan.meta();
+    file.write_pages(page, bytes)?;
+    file.sync()?;
+    for range in plan.ranges() {
+        file.drop_private(range.first, range.count);
+    }
+    Ok(())
+}
+
+/// Gives the blocks of free pages back to the file system, and the process's own copies of them.
+pub fn give_back(file: &TreeFile, space: &GiveBack) -> Result<(), Error> {
+    for range in &space.punch {
+        file.drop_private(range.first, range.count);
+        file.punch(range.first, range.count)?;
+    }
+    if let Some(range) = space.truncate {
+        file.drop_private(range.first, range.count);
+        file.shorten(range.first.0)?;
+    }
+    Ok(())
+}
+
+/// Pages on their way, gathered while they are neighbours: one system call a megabyte.
+struct Batch<'a> {
+    file: &'a TreeFile,
+    first: PageNumber,
+    count: usize,
+    pages: Vec<[u8; limits::PAGE_BYTES]>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(file: &'a TreeFile) -> Self {
+        let pages = vec![[0; limits::PAGE_BYTES]; limits::CHECKPOINT_WRITE_PAGES];
+        Self { file, first: PageNumber(0), count: 0, pages }
+    }
+
+    /// Room for `page`, to be filled before the next call.
+    fn next(&mut self, page: PageNumber) -> Result<&mut [u8; limits::PAGE_BYTES], Error> {
+        let gathered = u64::try_from(self.count).expect("a batch is small");
+        if self.count == self.pages.len() || page.0 != self.first.0 + gathered {
+            self.flush()?;
+            self.first = page;
+        }
+        self.count += 1;
+        Ok(&mut self.pages[self.count - 1])
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if self.count > 0 {
+            self.file.write_pages(self.first, self.pages[..self.count].as_flattened())?;
+            self.count = 0;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! The multi-version store: keys, their versions and revisions over the tree.
+//!
+//! Invariants
+//! - Every rule of etcd's about ranges, puts, deletes, txns, compaction and HashKV is here and nowhere else.
+//! - Reads need a view of one root and nothing more; they run on any shard.
+//!
+//! Must not know raft, requests' tickets, sessions or sockets.
+
+mod bounds;
+pub mod check;
+mod compact;
+mod compare;
+mod count;
+mod error;
+mod hash;
+mod history;
+mod intervals;
+mod leases;
+mod plan;
+mod position;
+mod quicksort;
+mod range;
+mod ranking;
+mod remembered;
+mod row;
+mod scan;
+mod sort;
+#[cfg(test)]
+pub(crate) mod tests;
+mod txn;
+mod walk;
+mod wire;
+mod work;
+mod write;
+
+pub use compact::{Compaction, compact_step, resume_compaction};
+pub use error::Error;
+pub use hash::{HashKv, KvHash};
+pub use position::Position;
+pub use range::range;
+pub use scan::Scan;
+pub use txn::read_only_txn;
+pub use wire::Tail;
+pub use work::{Progress, Work};
+pub use write::{Want, Writer};

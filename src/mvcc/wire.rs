@@ -1,0 +1,156 @@
+//! The protobuf bytes of key-value pairs and of what follows them in a range's answer, written straight from pages.
+//!
+//! Invariants
+//! - Fields stand in the order of their numbers and zero values are left out, as etcd's own encoder does it: HashKV is
+//!   a checksum over these bytes.
+//! - The length functions say exactly what the `put` functions append.
+
+use bytes::Bytes;
+
+use super::row::Version;
+use crate::codec::{put_varint, varint_length};
+use crate::command::KeyValue;
+
+const KEY: u8 = 0x0a;
+const CREATE_REVISION: u8 = 0x10;
+const MOD_REVISION: u8 = 0x18;
+const VERSION: u8 = 0x20;
+const VALUE: u8 = 0x2a;
+const LEASE: u8 = 0x30;
+
+/// `RangeResponse.kvs`.
+const RESPONSE_KVS: u8 = 0x12;
+/// `RangeResponse.more`.
+const RESPONSE_MORE: u8 = 0x18;
+/// `RangeResponse.count`.
+const RESPONSE_COUNT: u8 = 0x20;
+
+/// Which fields of a key-value pair an answer shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fields {
+    /// All.
+    All,
+    /// All but the value.
+    NoValue,
+    /// Neither value nor lease: what etcd answers to `keys_only` from its index.
+    Index,
+}
+
+impl Fields {
+    fn value<'a>(self, version: &Version<'a>) -> &'a [u8] {
+        if self == Self::All { version.value } else { &[] }
+    }
+
+    fn lease(self, version: &Version<'_>) -> i64 {
+        if self == Self::Index { 0 } else { version.head.lease.0 }
+    }
+}
+
+fn size(length: usize) -> u64 {
+    u64::try_from(length).expect("a length fits 64 bits")
+}
+
+fn bytes_length(bytes: &[u8]) -> usize {
+    if bytes.is_empty() { 0 } else { 1 + varint_length(size(bytes.len())) + bytes.len() }
+}
+
+fn integer_length(value: i64) -> usize {
+    if value == 0 { 0 } else { 1 + varint_length(value.cast_unsigned()) }
+}
+
+fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        out.push(tag);
+        put_varint(out, size(bytes.len()));
+        out.extend_from_slice(bytes);
+    }
+}
+
+fn put_integer(out: &mut Vec<u8>, tag: u8, value: i64) {
+    if value != 0 {
+        out.push(tag);
+        put_varint(out, value.cast_unsigned());
+    }
+}
+
+/// Length of `put_pair`.
+pub(super) fn pair_length(version: &Version<'_>, fields: Fields) -> usize {
+    if version.head.tombstone {
+        return bytes_length(version.key);
+    }
+    bytes_length(version.key)
+        + integer_length(version.head.create.0)
+        + integer_length(version.at.main.0)
+        + integer_length(version.head.version)
+        + bytes_length(fields.value(version))
+        + integer_length(fields.lease(version))
+}
+
+/// Appends a `mvccpb.KeyValue`; a tombstone has its key alone.
+pub(super) fn put_pair(out: &mut Vec<u8>, version: &Version<'_>, fields: Fields) {
+    put_bytes(out, KEY, version.key);
+    if version.head.tombstone {
+        return;
+    }
+    put_integer(out, CREATE_REVISION, version.head.create.0);
+    put_integer(out, MOD_REVISION, version.at.main.0);
+    put_integer(out, VERSION, version.head.version);
+    put_bytes(out, VALUE, fields.value(version));
+    put_integer(out, LEASE, fields.lease(version));
+}
+
+/// Length of `put_kvs`.
+pub(super) fn kvs_length(version: &Version<'_>, fields: Fields) -> usize {
+    let pair = pair_length(version, fields);
+    1 + varint_length(size(pair)) + pair
+}
+
+/// Appends one `kvs` field of a `RangeResponse`.
+pub(super) fn put_kvs(out: &mut Vec<u8>, version: &Version<'_>, fields: Fields) {
+    let length = pair_length(version, fields);
+    out.reserve(length + 11);
+    out.push(RESPONSE_KVS);
+    put_varint(out, size(length));
+    let start = out.len();
+    put_pair(out, version, fields);
+    assert_eq!(out.len() - start, length, "the length function and the encoder differ");
+}
+
+/// A key-value pair as a message of its own, for the small answers that are built whole.
+pub(super) fn pair(version: &Version<'_>, fields: Fields) -> KeyValue {
+    assert!(!version.head.tombstone, "a tombstone is no answer");
+    KeyValue {
+        key: Bytes::copy_from_slice(version.key),
+        create_revision: version.head.create.0,
+        mod_revision: version.at.main.0,
+        version: version.head.version,
+        value: Bytes::copy_from_slice(fields.value(version)),
+        lease: fields.lease(version),
+    }
+}
+
+/// What stands behind the pairs in a range's answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tail {
+    /// Whether the limit cut the answer.
+    pub more: bool,
+    /// Keys in the range, whatever limit and filters.
+    pub count: i64,
+}
+
+impl Tail {
+    /// Bytes that `put` appends.
+    pub fn encoded_length(&self) -> usize {
+        (if self.more { 2 } else { 0 }) + integer_length(self.count)
+    }
+
+    /// Appends the `more` and `count` fields of a `RangeResponse`.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        if self.more {
+            out.extend_from_slice(&[RESPONSE_MORE, 1]);
+        }
+        put_integer(out, RESPONSE_COUNT, self.count);
+        assert_eq!(out.len() - start, self.encoded_length());
+    }
+}

@@ -1,0 +1,244 @@
+//! Writing: puts and deletions, each command one revision.
+//!
+//! Invariants
+//! - A command either succeeds or writes nothing: every check stands before the first write. Only a fatal error can
+//!   come in between, and then the whole tree transaction is dropped.
+//! - All writes of a command have the revision after the one it began at, and sub revisions 0, 1, 2 … in order. A command
+//!   without writes leaves the revision alone.
+//! - After each write the newest version of a key is weighted if it is live, and no other version is.
+
+use bytes::Bytes;
+
+use super::bounds::KeyRange;
+use super::range::header;
+use super::row::{At, Head, KeyBuffer, Version, insert_change, newest};
+use super::walk::{Direction, Mode, Step, Walk};
+use super::wire::{Fields, pair};
+use super::{Error, Position, leases};
+use crate::command::{DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse};
+use crate::limits::MVCC_DELETE_KEYS_PER_CHUNK;
+use crate::tree::{TreeId, Txn, View};
+use crate::types::{LeaseId, Revision};
+
+/// Whether somebody waits for a command's answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Want {
+    /// Reads for the answer are made.
+    Answer,
+    /// Only the effect matters: the answer stays empty and its reads are not made.
+    Effect,
+}
+
+/// Applies commands within one tree transaction.
+pub struct Writer<'t, 's> {
+    pub(super) txn: &'t mut Txn<'s>,
+    position: Position,
+    /// Writes of the command in progress.
+    changes: u32,
+    buffer: KeyBuffer,
+    head: Vec<u8>,
+}
+
+/// What a write must know of the live version that it replaces.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Previous {
+    at: At,
+    head: Head,
+}
+
+/// A key about to be deleted.
+struct Victim {
+    key: Vec<u8>,
+    previous: Previous,
+}
+
+impl Previous {
+    pub(super) fn of(version: &Version<'_>) -> Self {
+        assert!(!version.head.tombstone, "only live versions are replaced");
+        Self { at: version.at, head: version.head }
+    }
+}
+
+impl<'t, 's> Writer<'t, 's> {
+    /// Goes on from `position`.
+    pub fn new(txn: &'t mut Txn<'s>, position: Position) -> Self {
+        position.assert_invariants();
+        Self { txn, position, changes: 0, buffer: KeyBuffer::default(), head: Vec::new() }
+    }
+
+    /// Where the store stands after the commands so far.
+    pub fn position(&self) -> Position {
+        assert_eq!(self.changes, 0, "no command is in progress");
+        self.position
+    }
+
+    /// Writes one key.
+    pub fn put(&mut self, request: &PutRequest, want: Want) -> Result<PutResponse, Error> {
+        self.check_put(request)?;
+        let (_, prev_kv) = self.put_checked(request, want)?;
+        self.finish();
+        Ok(PutResponse { header: None, prev_kv })
+    }
+
+    /// Deletes a key or a range.
+    pub fn delete_range(&mut self, request: &DeleteRangeRequest, want: Want) -> Result<DeleteRangeResponse, Error> {
+        let mut response = self.delete_checked(request, want)?;
+        self.finish();
+        response.header = None;
+        Ok(response)
+    }
+
+    /// Ends a command: what it wrote becomes the current revision. Returns it.
+    pub(super) fn finish(&mut self) -> Revision {
+        self.position = self.seen();
+        self.changes = 0;
+        self.position.assert_invariants();
+        self.position.current
+    }
+
+    /// The position that reads within the command in progress see.
+    pub(super) fn seen(&self) -> Position {
+        if self.changes == 0 { self.position } else { Position { current: self.next_main(), ..self.position } }
+    }
+
+    /// The position at which the command in progress began.
+    pub(super) fn began(&self) -> Position {
+        self.position
+    }
+
+    /// Makes `revision` the compacted one.
+    pub(super) fn set_compacted(&mut self, revision: Revision) {
+        assert!(revision > self.position.compacted, "compaction never goes back");
+        assert_eq!(self.changes, 0, "a compaction is no part of a txn");
+        self.position.compacted = revision;
+        self.position.assert_invariants();
+    }
+
+    pub(super) fn view(&self) -> View<'_> {
+        self.txn.view()
+    }
+
+    /// What a put must fulfil that only the store can tell.
+    pub(super) fn check_put(&mut self, request: &PutRequest) -> Result<(), Error> {
+        let view = self.txn.view();
+        leases::check(&view, LeaseId(request.lease))?;
+        if request.ignore_value || request.ignore_lease {
+            live(&view, &request.key, &mut self.buffer)?.ok_or(Error::KeyNotFound)?;
+        }
+        Ok(())
+    }
+
+    /// A put whose checks were made. Returns the header's revision and the pair before, if asked for.
+    pub(super) fn put_checked(
+        &mut self,
+        request: &PutRequest,
+        want: Want,
+    ) -> Result<(Revision, Option<KeyValue>), Error> {
+        let view = self.txn.view();
+        let found = live(&view, &request.key, &mut self.buffer)?;
+        let shown = request.prev_kv && want == Want::Answer;
+        let prev_kv = found.filter(|_| shown).map(|version| pair(&version, Fields::All));
+        // The key is there if it is to be kept: that was checked, and an earlier write of the txn cannot have
+        // deleted it. Were it not, an empty value is what every member would write.
+        let value = match (request.ignore_value, found) {
+            (true, Some(version)) => Bytes::copy_from_slice(version.value),
+            (true, None) | (false, _) => request.value.slice(..),
+        };
+        let lease = match (request.ignore_lease, found) {
+            (true, Some(version)) => version.head.lease,
+            (true, None) | (false, _) => LeaseId(request.lease),
+        };
+        let previous = found.as_ref().map(Previous::of);
+        self.write_put(&request.key, &value, lease, previous)?;
+        Ok((self.next_main(), prev_kv))
+    }
+
+    fn write_put(&mut self, key: &[u8], value: &[u8], lease: LeaseId, previous: Option<Previous>) -> Result<(), Error> {
+        let main = self.next_main();
+        let (create, version, old_lease) = match previous {
+            Some(Previous { head, .. }) => (head.create, head.version + 1, head.lease),
+            None => (main, 1, LeaseId(0)),
+        };
+        self.write(key, Head { create, version, lease, tombstone: false }, value, previous)?;
+        leases::reattach(self.txn, key, old_lease, lease)
+    }
+
+    /// A deletion whose checks were made; the header carries the revision, as inside a txn.
+    pub(super) fn delete_checked(
+        &mut self,
+        request: &DeleteRangeRequest,
+        want: Want,
+    ) -> Result<DeleteRangeResponse, Error> {
+        let range = KeyRange::new(&request.key, &request.range_end);
+        let shown = request.prev_kv && want == Want::Answer;
+        let mut response = DeleteRangeResponse::default();
+        let mut last = None;
+        loop {
+            let victims = self.victims(&range, last.as_deref(), shown.then_some(&mut response.prev_kvs))?;
+            for victim in &victims {
+                self.write(&victim.key, Head::TOMBSTONE, &[], Some(victim.previous))?;
+                leases::reattach(self.txn, &victim.key, victim.previous.head.lease, LeaseId(0))?;
+                response.deleted += 1;
+            }
+            if victims.len() < MVCC_DELETE_KEYS_PER_CHUNK {
+                break;
+            }
+            last = victims.into_iter().next_back().map(|victim| victim.key);
+        }
+        response.header = header(self.seen().current);
+        Ok(response)
+    }
+
+    /// The next live keys of a range behind `last`, at most a chunk of them.
+    fn victims(
+        &self,
+        range: &KeyRange,
+        last: Option<&[u8]>,
+        mut shown: Option<&mut Vec<KeyValue>>,
+    ) -> Result<Vec<Victim>, Error> {
+        let view = self.txn.view();
+        let mut walk = Walk::new(&view, range, (Mode::Current, Direction::Ascending), last);
+        let mut victims = Vec::new();
+        while victims.len() < MVCC_DELETE_KEYS_PER_CHUNK {
+            let Step::Live(version) = walk.step()? else { break };
+            if let Some(pairs) = shown.as_deref_mut() {
+                pairs.push(pair(&version, Fields::All));
+            }
+            victims.push(Victim { key: version.key.to_vec(), previous: Previous::of(&version) });
+            if range.is_single() {
+                break;
+            }
+        }
+        Ok(victims)
+    }
+
+    /// Adds a version to both trees and takes the weight from the one before.
+    fn write(&mut self, key: &[u8], head: Head, value: &[u8], previous: Option<Previous>) -> Result<(), Error> {
+        let at = At { main: self.next_main(), sub: self.changes };
+        if let Some(previous) = previous {
+            assert!(previous.at < at, "history goes forward: {at:?} after {:?}", previous.at);
+            let found = self.txn.set_weighted(TreeId::Versions, self.buffer.version(key, previous.at), false)?;
+            assert!(found, "the version that was just read is there");
+        }
+        assert!(previous.is_some() || !head.tombstone, "only what lives can be deleted");
+        self.head.clear();
+        head.put(&mut self.head);
+        let place = self.buffer.version(key, at);
+        let new = self.txn.insert(TreeId::Versions, place, &self.head, value, !head.tombstone)?;
+        if !new {
+            return Err(Error::Damaged("a version was there before it was made"));
+        }
+        insert_change(self.txn, at, key, head.tombstone)?;
+        self.changes = self.changes.checked_add(1).expect("a request holds fewer than 2^32 writes");
+        Ok(())
+    }
+
+    fn next_main(&self) -> Revision {
+        self.position.current.next()
+    }
+}
+
+/// The live version of a key now.
+pub(super) fn live<'a>(view: &View<'a>, key: &[u8], buffer: &mut KeyBuffer) -> Result<Option<Version<'a>>, Error> {
+    Ok(newest(view, key, buffer)?.filter(|version| !version.head.tombstone))
+}

@@ -1,0 +1,38 @@
+//! The process's limit of open files: each connection is one, so the soft limit is raised to the hard one at start.
+//!
+//! Invariants
+//! - The limit is only ever raised; a failure is told to the caller and changes nothing.
+
+use std::io;
+
+/// Raises the soft limit of open files to the hard limit and gives the limit that then holds.
+///
+/// A shell's usual soft limit of 1024 would refuse the thousandth client while the hard limit allows many more.
+pub fn raise_open_files_max() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live, exclusively borrowed rlimit, which the call fills.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if limit.rlim_cur >= limit.rlim_max {
+        return Ok(limit.rlim_cur);
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the pointer is to a live rlimit that the call only reads.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_one_and_stays() {
+        let raised = raise_open_files_max().unwrap();
+        assert!(raised > 0);
+        assert_eq!(raise_open_files_max().unwrap(), raised);
+    }
+}

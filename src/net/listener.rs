@@ -1,0 +1,280 @@
+//! Listening sockets: bound before any executor runs, accepted from on one of them, connections given out as values.
+//!
+//! Invariants
+//! - SO_REUSEPORT is never set: two servers on one port is an error at start, and connections are shared out by count
+//!   by whoever accepts them, not by the kernel's hash.
+//! - Every socket is non-blocking and closed on exec from its first moment.
+//! - Out of descriptors, a client is refused at once through the spare one; the accept loop never spins on it.
+//! - A Unix socket's file is removed when its listener goes.
+//!
+//! Must not know: HTTP, TLS, executors other than the one it was attached on.
+
+use super::stream::{Socket, Stream};
+use crate::limits;
+use glommio::io::PollableFd;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+
+/// Where to listen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Address {
+    /// A TCP port of one interface, or of all.
+    Tcp(SocketAddr),
+    /// A socket file.
+    Unix(PathBuf),
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Peer {
+    /// A TCP client.
+    Tcp(SocketAddr),
+    /// A client on this machine, through a socket file.
+    Unix,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(formatter, "{address}"),
+            Self::Unix(path) => write!(formatter, "unix://{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(formatter, "{address}"),
+            Self::Unix => formatter.write_str("@"),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl AsRawFd for Listening {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Tcp(listener) => listener.as_raw_fd(),
+            Self::Unix(listener) => listener.as_raw_fd(),
+        }
+    }
+}
+
+impl AsFd for Listening {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+/// The file of a Unix socket, removed when the listener goes.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Gone already, or not ours to remove: either way nobody is left to be told.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A bound and listening socket that no executor owns yet; it may be sent to the one that will accept.
+#[derive(Debug)]
+pub struct Bound {
+    listening: Listening,
+    address: Address,
+    file: Option<SocketFile>,
+}
+
+impl Bound {
+    /// Binds and listens. An address in use, by any process, is an error of kind `AddrInUse`.
+    pub fn bind(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(socket_address) => {
+                let listener = TcpListener::bind(socket_address)?;
+                listener.set_nonblocking(true)?;
+                let address = Address::Tcp(listener.local_addr()?);
+                Ok(Self { listening: Listening::Tcp(listener), address, file: None })
+            }
+            Address::Unix(path) => {
+                remove_stale(path)?;
+                let listener = UnixListener::bind(path)?;
+                listener.set_nonblocking(true)?;
+                let file = Some(SocketFile(path.clone()));
+                Ok(Self { listening: Listening::Unix(listener), address: address.clone(), file })
+            }
+        }
+    }
+
+    /// The address really bound: a port asked for as 0 is the kernel's choice here.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Hands the socket to the executor that this runs on.
+    pub fn attach(self) -> io::Result<Listener> {
+        let spare = self.listening.as_fd().try_clone_to_owned().ok();
+        let watched = PollableFd::new(self.listening).map_err(io::Error::from)?;
+        Ok(Listener { watched, address: self.address, spare, _file: self.file })
+    }
+}
+
+/// Removes a socket file that no server answers on, as a crash leaves it; one that is answered is left alone.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        // Absent, answered, or not a socket at all: bind says what is wrong with it, if anything.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// A listening socket of one executor.
+#[derive(Debug)]
+pub struct Listener {
+    watched: PollableFd<Listening>,
+    address: Address,
+    /// A descriptor held back, so that when all others are in use a client can still be accepted in order to be
+    /// refused: left in the backlog it would wake the loop for ever.
+    spare: Option<OwnedFd>,
+    _file: Option<SocketFile>,
+}
+
+/// What one accept call came to.
+enum Accepted {
+    Connection(Connection),
+    Nothing,
+    Gone,
+    NoDescriptors,
+    Failed(io::Error),
+}
+
+impl Listener {
+    /// The address bound.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The next connection, ready to be attached on any executor. Only an error that will not pass is returned.
+    pub async fn accept(&mut self) -> io::Result<Connection> {
+        loop {
+            match self.accept_now() {
+                Accepted::Connection(connection) => return Ok(connection),
+                Accepted::Nothing => self.watched.readable().await.map_err(io::Error::from)?,
+                Accepted::Gone => {}
+                Accepted::NoDescriptors => self.refuse_one().await,
+                Accepted::Failed(error) => return Err(error),
+            }
+        }
+    }
+
+    fn accept_now(&self) -> Accepted {
+        let accepted = match self.watched.get_ref() {
+            Listening::Tcp(listener) => listener
+                .accept()
+                .map(|(stream, address)| Connection { socket: Socket::Tcp(stream), peer: Peer::Tcp(address) }),
+            Listening::Unix(listener) => {
+                listener.accept().map(|(stream, _)| Connection { socket: Socket::Unix(stream), peer: Peer::Unix })
+            }
+        };
+        match accepted {
+            Ok(connection) => match connection.prepare() {
+                Ok(()) => Accepted::Connection(connection),
+                Err(_) => Accepted::Gone,
+            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Nothing,
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE) => Accepted::NoDescriptors,
+                // The client went away while it waited, or its network did: its own affair.
+                Some(
+                    libc::ECONNABORTED
+                    | libc::EINTR
+                    | libc::EPROTO
+                    | libc::ENETDOWN
+                    | libc::ENOPROTOOPT
+                    | libc::EHOSTDOWN
+                    | libc::ENONET
+                    | libc::EHOSTUNREACH
+                    | libc::ENETUNREACH
+                    | libc::EPERM,
+                ) => Accepted::Gone,
+                // Memory short in the kernel: wait as for descriptors.
+                Some(libc::ENOBUFS | libc::ENOMEM) => Accepted::NoDescriptors,
+                _ => Accepted::Failed(error),
+            },
+        }
+    }
+
+    /// Gives the spare descriptor up for a moment, accepts one client with it and closes that, then waits a little:
+    /// descriptors come back only as connections end.
+    async fn refuse_one(&mut self) {
+        self.spare = None;
+        if let Accepted::Connection(refused) = self.accept_now() {
+            drop(refused);
+        }
+        self.spare = self.watched.get_ref().as_fd().try_clone_to_owned().ok();
+        glommio::timer::sleep(limits::ACCEPT_RETRY).await;
+    }
+}
+
+/// An accepted connection: a descriptor and who is behind it. It may be sent to the executor that will serve it.
+#[derive(Debug)]
+pub struct Connection {
+    socket: Socket,
+    peer: Peer,
+}
+
+impl Connection {
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// A connection made by other means (a test, a client of ours) as if it had been accepted.
+    pub fn from_tcp(stream: std::net::TcpStream) -> io::Result<Self> {
+        let peer = Peer::Tcp(stream.peer_addr()?);
+        let connection = Self { socket: Socket::Tcp(stream), peer };
+        connection.prepare()?;
+        Ok(connection)
+    }
+
+    /// A connected Unix socket as if it had been accepted.
+    pub fn from_unix(stream: UnixStream) -> io::Result<Self> {
+        let connection = Self { socket: Socket::Unix(stream), peer: Peer::Unix };
+        connection.prepare()?;
+        Ok(connection)
+    }
+
+    /// Non-blocking, and no Nagle: answers are coalesced by us, in whole turns, and must then leave at once.
+    fn prepare(&self) -> io::Result<()> {
+        match &self.socket {
+            Socket::Tcp(stream) => {
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)
+            }
+            Socket::Unix(stream) => stream.set_nonblocking(true),
+        }
+    }
+
+    /// Binds the connection to the executor that this runs on.
+    pub fn attach(self) -> io::Result<Stream> {
+        Stream::new(self.socket, self.peer)
+    }
+}
+
+impl AsRawFd for Connection {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}

@@ -1,0 +1,44 @@
+//! What a replica tells about itself.
+//!
+//! Invariants
+//! - Asking changes nothing.
+
+use super::machine::Replica;
+use super::values::{Shared, Stats, Status};
+use crate::tree::Tree;
+
+impl Replica {
+    /// What readers on other shards need.
+    pub fn shared(&self) -> Shared {
+        self.store.tree().shared()
+    }
+
+    /// The store, to look at.
+    pub fn tree(&self) -> &Tree {
+        self.store.tree()
+    }
+
+    /// The state, for status answers and metrics.
+    pub fn status(&self) -> Status {
+        let stamp = self.store.stamp();
+        let (stalls, entries_applied, applies) = self.store.counts();
+        let groups = self.journal.groups_written();
+        Status {
+            leadership: self.driver.leadership(),
+            committed: self.driver.committed(),
+            applied: stamp.applied_index,
+            appended: self.driver.appended(),
+            applied_term: stamp.applied_term,
+            voters: self.driver.membership().voters().to_vec(),
+            learners: self.driver.membership().learners().to_vec(),
+            wal_bytes: self.journal.bytes(),
+            pages: self.store.pages(),
+            proposals_pending: self.proposals.unanswered(),
+            no_space: self.store.is_without_space() || self.journal.is_without_space(),
+            compacting: self.store.is_compacting(),
+            counts: self.driver.counts(),
+            stats: Stats { stalls, entries_applied, applies, groups, ..self.stats },
+            tree: self.store.tree().stats(),
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The tree's side of a replica: applying, growing, checkpoints, and the steps of a compaction.
+//!
+//! Invariants
+//! - Entries are applied in order, each once; when pages run out the same entries wait, untouched, until there are some.
+//! - The members, as of an entry, are in the root that has the entry applied.
+//! - One grow plan and one checkpoint at a time.
+//!
+//! Must not know: the log's files, who waits for what.
+
+use std::collections::VecDeque;
+
+use super::config::{CheckpointPolicy, Config};
+use super::values::{Error, Failure, Pages};
+use crate::apply::{self, Applier, CommittedEntry, Payload};
+use crate::limits::{
+    RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_COMPACT_PAUSE,
+    REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
+};
+use crate::mvcc::{self, Compaction, Progress, compact_step};
+use crate::raft::{Change, Driver, Membership, is_empty_entry};
+use crate::tree::{self, CheckpointDone, CheckpointPlan, GrowPlan, Stamp, Tree, TreeId};
+use crate::types::{Now, RaftIndex, Revision};
+use crate::wal::{Entry, EntryKind};
+
+/// The row of the System tree that holds the members.
+const MEMBERSHIP_KEY: &[u8] = b"raft/membership";
+
+/// What one call of `apply_next` did.
+#[derive(Debug)]
+pub(super) enum AppliedStep {
+    /// Nothing waits, or it waits for pages.
+    Nothing,
+    /// Everything up to this index is applied and published.
+    Through(RaftIndex),
+}
+
+/// The tree and what waits for it.
+#[derive(Debug)]
+pub(super) struct Store {
+    tree: Tree,
+    applier: Applier,
+    policy: CheckpointPolicy,
+    free_pages_low: u64,
+    backlog: VecDeque<Entry>,
+    /// The last change of the group that consensus has made; its row may still have to be written.
+    changed: RaftIndex,
+    /// Pages ran out when so many were free; the backlog waits for more.
+    stalled_at: Option<u64>,
+    stalls: u64,
+    grow_out: bool,
+    /// How many pages to ask for; doubled while they do not suffice.
+    grow_pages: u64,
+    /// There was no space to grow, and this is when to ask again.
+    grow_retry_at: Option<Now>,
+    checkpoint_out: bool,
+    checkpoint_at: Now,
+    /// When it may come at the earliest, if it is to cure a lack of space or a long log.
+    checkpoint_soon: Now,
+    compact_at: Option<Now>,
+    entries_applied: u64,
+    applies: u64,
+}
+
+impl Store {
+    /// Goes on with `tree`.
+    pub(super) fn new(now: Now, mut tree: Tree, config: &Config) -> Result<Self, Error> {
+        let compacting = Compaction::of(&tree.begin().view())?.is_pending();
+        Ok(Self {
+            tree,
+            applier: Applier::new(config.member, config.nonce),
+            policy: config.checkpoint,
+            free_pages_low: config.free_pages_low,
+            backlog: VecDeque::new(),
+            changed: RaftIndex(0),
+            stalled_at: None,
+            stalls: 0,
+            grow_out: false,
+            grow_pages: 1,
+            grow_retry_at: None,
+            checkpoint_out: false,
+            checkpoint_at: now.after(config.checkpoint.interval),
+            checkpoint_soon: now,
+            compact_at: compacting.then_some(now),
+            entries_applied: 0,
+            applies: 0,
+        })
+    }
+
+    // ---- applying ----
+
+    /// Entries that consensus committed.
+    pub(super) fn push(&mut self, entries: Vec<Entry>) {
+        let last = self.backlog.back().map_or(self.stamp().applied_index, |entry| entry.index);
+        assert!(entries.first().is_none_or(|first| first.index == last.next()), "entries come without a gap");
+        self.backlog.extend(entries);
+    }
+
+    /// Applies the next entries, as many as one transaction should hold. Answers that `want` asks for go to `out`.
+    pub(super) fn apply_next(
+        &mut self,
+        now: Now,
+        driver: &mut Driver,
+        want: impl FnMut(u64) -> bool,
+        out: &mut Vec<apply::Answer>,
+    ) -> Result<AppliedStep, Error> {
+        let Some(first) = self.backlog.front() else { return Ok(AppliedStep::Nothing) };
+        if self.is_stalled() {
+            return Ok(AppliedStep::Nothing);
+        }
+        let before = self.stamp();
+        let result = match first.kind {
+            EntryKind::Normal => self.apply_batches(want, out),
+            EntryKind::ConfChange | EntryKind::ConfChangeV2 => self.apply_change(driver),
+        };
+        let applied = match result {
+            Ok(applied) => applied,
+            Err(error) if lacks_pages(&error) => {
+                self.stall();
+                return Ok(AppliedStep::Nothing);
+            }
+            Err(error) => return Err(error),
+        };
+        self.finish_apply(now, before, applied);
+        Ok(AppliedStep::Through(applied))
+    }
+
+    fn apply_batches(
+        &mut self,
+        want: impl FnMut(u64) -> bool,
+        out: &mut Vec<apply::Answer>,
+    ) -> Result<RaftIndex, Error> {
+        let mut bytes = 0u64;
+        let within = |entry: &&Entry| {
+            bytes += u64::try_from(entry.data.len()).expect("a usize fits");
+            entry.kind == EntryKind::Normal && (bytes <= RAFT_APPLY_BYTES_MAX || entry.index == self.first_index())
+        };
+        let entries = self.backlog.iter().take(REPLICA_APPLY_ENTRIES_MAX).take_while(within).map(committed);
+        let entries: Vec<_> = entries.collect();
+        assert!(!entries.is_empty(), "the first entry is a batch");
+        let applied = self.applier.apply(&mut self.tree, &entries, want, out).map_err(Error::Apply)?;
+        Ok(applied.index())
+    }
+
+    /// A change of the group: consensus first, then its row, in the root that has the entry applied.
+    fn apply_change(&mut self, driver: &mut Driver) -> Result<RaftIndex, Error> {
+        let entry = self.backlog.front().expect("the caller looked at it");
+        if entry.kind == EntryKind::ConfChange {
+            return Err(Error::Membership);
+        }
+        let change = Change::decode(&entry.data).map_err(|_| Error::Membership)?;
+        if self.changed < entry.index {
+            // An impossible change is one without effect, on every member.
+            driver.apply_change(&change);
+            self.changed = entry.index;
+        }
+        let stamp = Stamp { applied_index: entry.index, applied_term: entry.term, ..self.stamp() };
+        let index = entry.index;
+        write_membership(&mut self.tree, driver.membership(), stamp)?;
+        Ok(index)
+    }
+
+    fn finish_apply(&mut self, now: Now, before: Stamp, applied: RaftIndex) {
+        let after = self.stamp();
+        assert_eq!(after.applied_index, applied, "the root says what it has applied");
+        assert!(after.applied_index > before.applied_index, "applying moves forward");
+        while self.backlog.front().is_some_and(|entry| entry.index <= applied) {
+            self.backlog.pop_front();
+            self.entries_applied += 1;
+        }
+        self.applies += 1;
+        self.stalled_at = None;
+        self.grow_pages = 1;
+        if after.compacted != before.compacted {
+            self.compact_at.get_or_insert(now);
+        }
+    }
+
+    fn stall(&mut self) {
+        self.tree.release();
+        self.stalls += 1;
+        self.stalled_at = Some(self.tree.pages_free());
+        self.grow_pages = (self.grow_pages * 2).clamp(self.free_pages_low, REPLICA_GROW_PAGES_MAX);
+    }
+
+    fn first_index(&self) -> RaftIndex {
+        self.backlog.front().map_or(RaftIndex(0), |entry| entry.index)
+    }
+
+    // ---- compaction ----
+
+    /// One step of a compaction, if one is due. Whether it did something.
+    pub(super) fn compact_step(&mut self, now: Now) -> Result<bool, Error> {
+        if self.compact_at.is_none_or(|at| now < at) {
+            return Ok(false);
+        }
+        match compact_step(&mut self.tree, REPLICA_COMPACT_ROWS_PER_STEP) {
+            Ok(Progress::More) => self.compact_at = Some(now.after(REPLICA_COMPACT_PAUSE)),
+            Ok(Progress::Done) => self.compact_at = None,
+            Err(mvcc::Error::Tree(tree::Error::OutOfPages)) => {
+                self.tree.release();
+                self.compact_at = Some(now.after(REPLICA_SPACE_RETRY));
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(true)
+    }
+
+    /// Whether the rows that a compaction to `revision` makes superfluous are gone.
+    pub(super) fn is_compacted(&mut self, revision: Revision) -> Result<bool, Error> {
+        Ok(self.compact_at.is_none() || Compaction::of(&self.tree.begin().view())?.covers(revision))
+    }
+
+    /// Whether a compaction still removes rows.
+    pub(super) fn is_compacting(&self) -> bool {
+        self.compact_at.is_some()
+    }
+
+    // ---- space ----
+
+    /// Pages to have granted: ahead of use, since a command wants so many free, or because the backlog waits for them.
+    pub(super) fn poll_grow(&mut self, now: Now, pages_promised: u64, pages_wanted: u64) -> Option<GrowPlan> {
+        if self.stalled_at.is_some() {
+            self.tree.release();
+        }
+        let target = self.free_pages_low.saturating_add(pages_promised).max(pages_wanted);
+        let free = self.tree.pages_free();
+        let due = self.grow_retry_at.is_none_or(|retry_at| now >= retry_at);
+        if self.grow_out || !due || (free >= target && self.stalled_at.is_none()) {
+            return None;
+        }
+        let Some(plan) = self.tree.plan_grow(self.grow_pages.max(target.saturating_sub(free))) else {
+            // A checkpoint that shortens the file comes first; without one, the reserved range is used up.
+            self.grow_retry_at = (!self.checkpoint_out).then(|| now.after(REPLICA_SPACE_RETRY));
+            return None;
+        };
+        self.grow_out = true;
+        Some(plan)
+    }
+
+    /// They are granted: there is space again.
+    pub(super) fn on_grow_done(&mut self, plan: &GrowPlan) {
+        assert!(self.grow_out, "a grow plan is out");
+        self.tree.on_grow_done(plan);
+        self.grow_out = false;
+        self.grow_retry_at = None;
+        self.stalled_at = None;
+    }
+
+    /// They are not.
+    pub(super) fn on_grow_failed(&mut self, now: Now, plan: &GrowPlan, failure: Failure) -> Result<(), Error> {
+        assert!(self.grow_out, "a grow plan is out");
+        self.tree.on_grow_failed(plan);
+        self.grow_out = false;
+        match failure {
+            Failure::NoSpace => {
+                self.grow_retry_at = Some(now.after(REPLICA_SPACE_RETRY));
+                Ok(())
+            }
+            Failure::Other(what) => Err(Error::Write(what)),
+        }
+    }
+
+    /// Whether the last request for pages found no space.
+    pub(super) fn is_without_space(&self) -> bool {
+        self.grow_retry_at.is_some()
+    }
+
+    // ---- checkpoints ----
+
+    /// A checkpoint, when one is due: on time, too much to write, too long a log, a lack of space that it may cure, or
+    /// because the caller must have one.
+    pub(super) fn poll_checkpoint(&mut self, now: Now, wal_bytes: u64, must: bool) -> Option<CheckpointPlan> {
+        // A lack of space and a long log may last: they bring checkpoints sooner, not one after the other.
+        let pressed = wal_bytes >= self.policy.wal_bytes_max || self.stalled_at.is_some() || self.is_without_space();
+        let soon = pressed && now >= self.checkpoint_soon;
+        let due = must || soon || now >= self.checkpoint_at || self.tree.dirty_pages() >= self.policy.dirty_pages_max;
+        if !due || self.checkpoint_out {
+            return None;
+        }
+        self.checkpoint_at = now.after(self.policy.interval);
+        let plan = self.tree.plan_checkpoint()?;
+        self.checkpoint_out = true;
+        Some(plan)
+    }
+
+    /// It was carried out.
+    pub(super) fn on_checkpoint_done(&mut self, now: Now, plan: CheckpointPlan) -> CheckpointDone {
+        assert!(self.checkpoint_out, "a checkpoint was in progress");
+        self.checkpoint_out = false;
+        self.checkpoint_at = now.after(self.policy.interval);
+        self.checkpoint_soon = now.after(self.policy.interval / REPLICA_CHECKPOINT_SOON_PART);
+        let done = self.tree.on_checkpoint_done(plan);
+        assert!(done.stamp.applied_index <= self.stamp().applied_index, "a checkpoint is not ahead of its tree");
+        done
+    }
+
+    /// Whether a checkpoint is being written.
+    pub(super) fn is_checkpointing(&self) -> bool {
+        self.checkpoint_out
+    }
+
+    // ---- questions ----
+
+    /// What the published root stands for.
+    pub(super) fn stamp(&self) -> Stamp {
+        self.tree.stamp()
+    }
+
+    /// The tree, to look at.
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Whether entries wait to be applied.
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Whether pages ran out and none have come since.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled_at.is_some_and(|free| self.tree.pages_free() <= free)
+    }
+
+    /// Times that applying waited for pages, entries applied, transactions that applied them.
+    pub(super) fn counts(&self) -> (u64, u64, u64) {
+        (self.stalls, self.entries_applied, self.applies)
+    }
+
+    /// Pages of the file.
+    pub(super) fn pages(&self) -> Pages {
+        let tree = &self.tree;
+        Pages { file: tree.file_pages(), used: tree.pages_used(), free: tree.pages_free(), dirty: tree.dirty_pages() }
+    }
+
+    /// When to look again, if nothing comes before.
+    pub(super) fn next_deadline(&self) -> Option<Now> {
+        let grow = self.grow_retry_at.filter(|_| !self.grow_out);
+        let checkpoint = (!self.checkpoint_out).then_some(self.checkpoint_at);
+        [grow, checkpoint, self.compact_at].into_iter().flatten().min()
+    }
+}
+
+/// Writes the members' row and publishes it under `stamp`.
+pub(super) fn write_membership(tree: &mut Tree, membership: &Membership, stamp: Stamp) -> Result<(), Error> {
+    let mut txn = tree.begin();
+    txn.insert(TreeId::System, MEMBERSHIP_KEY, &[], &membership.encode(), false)?;
+    txn.commit(stamp);
+    Ok(())
+}
+
+/// Reads the members' row.
+pub(super) fn read_membership(tree: &mut Tree) -> Result<Membership, Error> {
+    let txn = tree.begin();
+    let view = txn.view();
+    let cell = view.find(TreeId::System, MEMBERSHIP_KEY)?.ok_or(Error::Membership)?;
+    Membership::decode(cell.body).map_err(|_| Error::Membership)
+}
+
+fn committed(entry: &Entry) -> CommittedEntry {
+    let payload = if is_empty_entry(entry) { Payload::Nothing } else { Payload::Batch(entry.data.slice(..)) };
+    CommittedEntry { index: entry.index, term: entry.term, payload }
+}
+
+fn lacks_pages(error: &Error) -> bool {
+    let out = mvcc::Error::Tree(tree::Error::OutOfPages);
+    match error {
+        Error::Store(what) | Error::Apply(apply::Error::Store { what, .. }) => *what == out,
+        Error::Apply(_)
+        | Error::Raft(_)
+        | Error::StoreLost { .. }
+        | Error::LogMissing { .. }
+        | Error::Membership
+        | Error::Write(_) => false,
+    }
+}

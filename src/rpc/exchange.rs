@@ -1,0 +1,310 @@
+//! One call on HTTP/2: its messages in, its answer out. The only file, with `connection.rs`, that names the h2 crate:
+//! a machine made for gRPC may take their place and keep these types.
+//!
+//! Invariants
+//! - Headers are sent at most once and before any message; trailers end the stream and are the last thing sent.
+//! - Whoever waits for the client (its messages, its window) or for the server's work is released when the client
+//!   resets the stream, its connection ends, or the call's deadline passes.
+//! - What a slow reader makes us hold is at most `limits::SEND_BUFFER_BYTES_MAX` a stream beside one chunk.
+//!
+//! Must not know: services, schemas.
+
+use super::clock::Alarm;
+use super::connection::Open;
+use super::frame::{self, Budget, Deframer, FrameError};
+use super::head::{GRPC, Head, Refusal};
+use super::status::{self, Code, Status};
+use crate::limits;
+use bytes::Bytes;
+use futures_lite::ready;
+use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// A call that has begun: what it said first, its messages, and the way to answer it.
+#[derive(Debug)]
+pub struct Call {
+    /// Path, deadline, metadata.
+    pub head: Head,
+    /// The messages that the client sends.
+    pub requests: Requests,
+    /// What the client gets.
+    pub reply: Reply,
+}
+
+/// How many messages answer a call that has one request: grpc-go reads that request differently.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answers {
+    /// One: what may come after the request is not looked at.
+    One,
+    /// A stream of them: the client must have sent one request and be done.
+    Many,
+}
+
+/// The messages of a call, as they arrive.
+#[derive(Debug)]
+pub struct Requests {
+    stream: RecvStream,
+    deframer: Deframer,
+    compression: Option<String>,
+    /// The one request of a call with many answers, until it is known to be the only one.
+    first: Option<Bytes>,
+    ended: bool,
+}
+
+impl Requests {
+    pub(super) fn new(stream: RecvStream, head: &Head, message_bytes_max: usize, budget: Budget) -> Self {
+        let compression = head.compression().map(str::to_owned);
+        Self { stream, deframer: Deframer::new(message_bytes_max, budget), compression, first: None, ended: false }
+    }
+
+    /// The next message; `None` when the client has sent all.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        loop {
+            if let Some(message) = self.deframer.poll().map_err(|error| self.refuse(error))? {
+                return Poll::Ready(Ok(Some(message)));
+            }
+            if self.ended {
+                self.deframer.finish().map_err(|error| self.refuse(error))?;
+                return Poll::Ready(Ok(None));
+            }
+            match ready!(self.stream.poll_data(context)) {
+                Some(Ok(chunk)) => {
+                    // Given back at once: how much of a message may be held is the deframer's to judge.
+                    self.stream.flow_control().release_capacity(chunk.len()).map_err(|_| Status::CANCELED)?;
+                    self.deframer.push(chunk);
+                }
+                Some(Err(_)) => return Poll::Ready(Err(Status::CANCELED)),
+                None => self.ended = true,
+            }
+        }
+    }
+
+    /// The one message of a call that has one.
+    pub fn poll_only(&mut self, answers: Answers, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
+        if let Some(name) = &self.compression {
+            return Poll::Ready(Err(not_installed(name)));
+        }
+        if answers == Answers::One {
+            return self.poll_next(context).map(|next| next?.ok_or(Status::new(Code::Unknown, "EOF")));
+        }
+        loop {
+            let next = ready!(self.poll_next(context))?;
+            let violation = match (self.first.take(), next) {
+                (None, Some(message)) => {
+                    self.first = Some(message);
+                    continue;
+                }
+                (Some(message), None) => return Poll::Ready(Ok(message)),
+                (None, None) => "cardinality violation: received no request message from non-client-streaming RPC",
+                (Some(_), Some(_)) => {
+                    "cardinality violation: received multiple request messages for non-client-streaming RPC"
+                }
+            };
+            return Poll::Ready(Err(Status::new(Code::Internal, violation)));
+        }
+    }
+
+    fn refuse(&self, error: FrameError) -> Status {
+        match error {
+            FrameError::TooLarge { length, max } => Status::new(
+                Code::ResourceExhausted,
+                format!("grpc: received message larger than max ({length} vs. {max})"),
+            ),
+            FrameError::Compressed => match &self.compression {
+                Some(name) => not_installed(name),
+                None => Status::new(Code::Internal, "grpc: compressed flag set with identity or empty encoding"),
+            },
+            FrameError::Flag(flag) => {
+                Status::new(Code::Internal, format!("grpc: received unexpected payload format {flag}"))
+            }
+            FrameError::Cut => Status::new(Code::Unknown, "unexpected EOF"),
+            FrameError::Budget => {
+                Status::new(Code::ResourceExhausted, "grpc: too many unfinished messages on one connection")
+            }
+        }
+    }
+}
+
+fn not_installed(name: &str) -> Status {
+    Status::new(Code::Unimplemented, format!("grpc: Decompressor is not installed for grpc-encoding {name:?}"))
+}
+
+#[derive(Debug)]
+enum Sending {
+    /// Nothing was sent.
+    Before(SendResponse<Bytes>),
+    /// Headers were sent.
+    Messages(SendStream<Bytes>),
+    /// Trailers were sent, or the stream is gone.
+    Done,
+}
+
+/// The way to answer a call.
+#[derive(Debug)]
+pub struct Reply {
+    sending: Sending,
+    content_type: HeaderValue,
+    deadline: Option<Alarm>,
+    open: Open,
+}
+
+impl Reply {
+    pub(super) fn new(respond: SendResponse<Bytes>, head: &Head, open: Open) -> Self {
+        let deadline = head.deadline().map(Alarm::at);
+        Self { sending: Sending::Before(respond), content_type: head.content_type(), deadline, open }
+    }
+
+    /// Does `work`, but no longer than the caller waits for it: `Err` when the client reset the stream or is gone, or
+    /// when the deadline passed. The work is then dropped.
+    pub async fn guard<F: Future>(&mut self, work: F) -> Result<F::Output, Status> {
+        let mut work = pin!(work);
+        poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => self.poll_given_up(context).map(Err),
+        })
+        .await
+    }
+
+    /// The one message of `requests`, no longer than the caller waits.
+    pub async fn only(&mut self, requests: &mut Requests, answers: Answers) -> Result<Bytes, Status> {
+        self.guard(poll_fn(|context| requests.poll_only(answers, context))).await?
+    }
+
+    /// The next message of `requests`.
+    pub async fn next(&mut self, requests: &mut Requests) -> Result<Option<Bytes>, Status> {
+        self.guard(poll_fn(|context| requests.poll_next(context))).await?
+    }
+
+    /// Lets others have their turn if it is time for that, and finds out whether anybody still waits.
+    pub async fn turn(&mut self) -> Result<(), Status> {
+        self.guard(glommio::executor().yield_if_needed()).await
+    }
+
+    /// Ready when nobody waits for the answer any more, with the reason.
+    fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+        let reset = match &mut self.sending {
+            Sending::Before(respond) => respond.poll_reset(context).is_ready(),
+            Sending::Messages(stream) => stream.poll_reset(context).is_ready(),
+            Sending::Done => true,
+        };
+        if reset {
+            return Poll::Ready(Status::CANCELED);
+        }
+        match &mut self.deadline {
+            Some(alarm) => alarm.poll(context).map(|()| Status::DEADLINE_EXCEEDED),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Answers a call with one message, made by `frame::open` and `frame::seal`, and success.
+    pub async fn message(mut self, framed: Bytes) {
+        if framed.len() > limits::SEND_BUFFER_BYTES_MAX {
+            return match self.write(framed).await {
+                Ok(()) => self.finish(Status::OK),
+                Err(status) => self.finish(status),
+            };
+        }
+        if let Some(stream) = self.messages() {
+            // Within the bound of what a stream may hold, so it need not wait for the window.
+            let _ = stream.send_data(framed, false);
+        }
+        self.finish(Status::OK);
+    }
+
+    /// Sends bytes of framed messages as the client's window allows.
+    pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), Status> {
+        while !bytes.is_empty() {
+            let room = poll_fn(|context| self.poll_room(context, bytes.len())).await?;
+            let part = bytes.split_to(room.min(bytes.len()));
+            let stream = self.messages().ok_or(Status::CANCELED)?;
+            stream.send_data(part, false).map_err(|_| Status::CANCELED)?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes may be sent now, once it is any.
+    fn poll_room(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<Result<usize, Status>> {
+        let Some(stream) = self.messages() else { return Poll::Ready(Err(Status::CANCELED)) };
+        stream.reserve_capacity(wanted);
+        loop {
+            let Some(stream) = self.messages() else { return Poll::Ready(Err(Status::CANCELED)) };
+            match stream.capacity() {
+                0 => {}
+                room => return Poll::Ready(Ok(room)),
+            }
+            match stream.poll_capacity(context) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Status::CANCELED)),
+                Poll::Pending => return self.poll_given_up(context).map(Err),
+            }
+        }
+    }
+
+    /// Sends the headers if they were not sent, and gives the stream; `None` when it is gone.
+    fn messages(&mut self) -> Option<&mut SendStream<Bytes>> {
+        if let Sending::Before(respond) = &mut self.sending {
+            self.open.on_answer();
+            let mut response = Response::new(());
+            response.headers_mut().insert(CONTENT_TYPE, self.content_type.clone());
+            self.sending = match respond.send_response(response, false) {
+                Ok(stream) => Sending::Messages(stream),
+                Err(_) => Sending::Done,
+            };
+        }
+        match &mut self.sending {
+            Sending::Messages(stream) => Some(stream),
+            Sending::Before(_) | Sending::Done => None,
+        }
+    }
+
+    /// Ends the call: with trailers after messages, or with nothing but trailers.
+    pub fn finish(mut self, status: Status) {
+        self.open.on_answer();
+        match std::mem::replace(&mut self.sending, Sending::Done) {
+            Sending::Before(respond) => only_trailers(respond, StatusCode::OK, self.content_type.clone(), &status),
+            Sending::Messages(mut stream) => {
+                let mut trailers = HeaderMap::with_capacity(2);
+                put_status(&mut trailers, &status);
+                let _ = stream.send_trailers(trailers);
+            }
+            Sending::Done => {}
+        }
+    }
+}
+
+/// Answers a request that did not become a call.
+pub(super) fn refuse(respond: SendResponse<Bytes>, refusal: &Refusal) {
+    only_trailers(respond, refusal.http, GRPC, &refusal.status);
+}
+
+fn only_trailers(mut respond: SendResponse<Bytes>, http: StatusCode, content_type: HeaderValue, status: &Status) {
+    let mut response = Response::new(());
+    *response.status_mut() = http;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    put_status(response.headers_mut(), status);
+    // An error means that the client is gone.
+    let _ = respond.send_response(response, true);
+}
+
+fn put_status(headers: &mut HeaderMap, status: &Status) {
+    headers.insert(GRPC_STATUS, HeaderValue::from_static(status.code.text()));
+    if !status.message.is_empty() {
+        let message = HeaderValue::from_str(&status::percent_encoded(&status.message));
+        headers.insert(GRPC_MESSAGE, message.expect("only printable ASCII is left"));
+    }
+}
+
+/// The frame of one protobuf message.
+pub fn framed(message: &impl prost::Message) -> Bytes {
+    let mut buffer = frame::open(message.encoded_len());
+    message.encode(&mut buffer).expect("a vector grows");
+    frame::seal(buffer)
+}

@@ -1,0 +1,268 @@
+//! gRPC's message framing: a flag byte, a length of four bytes big-endian, the message.
+//!
+//! Invariants
+//! - A message that lies whole in one chunk is lent from it; only one that is spread over several is copied.
+//! - Memory grows with the bytes that have arrived, never with the length that was promised.
+//! - The partial bytes of all streams of a connection are counted in one budget, and given back when dropped.
+//!
+//! Must not know: HTTP/2, the messages' schema. Pure: fed with chunks, asked for messages.
+
+use crate::limits;
+use bytes::{Buf, Bytes, BytesMut};
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// The flag and the length.
+pub const PREFIX_BYTES: usize = 5;
+
+/// What is wrong with a stream of messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FrameError {
+    /// The message is longer than the server takes.
+    TooLarge {
+        /// Its length.
+        length: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The flag says that the message is compressed.
+    Compressed,
+    /// The flag is neither 0 nor 1.
+    Flag(u8),
+    /// The stream ended inside a message.
+    Cut,
+    /// This connection has too many messages that arrived in part.
+    Budget,
+}
+
+/// The partial bytes of one connection, counted.
+#[derive(Clone, Debug, Default)]
+pub struct Budget(Rc<Cell<usize>>);
+
+impl Budget {
+    fn take(&self, count: usize) -> Result<(), FrameError> {
+        let taken = self.0.get() + count;
+        if taken > limits::PARTIAL_BYTES_PER_CONNECTION_MAX {
+            return Err(FrameError::Budget);
+        }
+        self.0.set(taken);
+        Ok(())
+    }
+
+    fn give_back(&self, count: usize) {
+        assert!(count <= self.0.get(), "given back {count} of {}", self.0.get());
+        self.0.set(self.0.get() - count);
+    }
+}
+
+/// Takes messages out of the chunks of one stream.
+#[derive(Debug)]
+pub struct Deframer {
+    /// Bytes of a message, or of its prefix, of which more must come.
+    partial: BytesMut,
+    /// The newest chunk, not yet looked at.
+    chunk: Bytes,
+    message_bytes_max: usize,
+    budget: Budget,
+}
+
+impl Drop for Deframer {
+    fn drop(&mut self) {
+        self.budget.give_back(self.partial.len());
+    }
+}
+
+impl Deframer {
+    /// A deframer for one stream of a connection.
+    pub fn new(message_bytes_max: usize, budget: Budget) -> Self {
+        Self { partial: BytesMut::new(), chunk: Bytes::new(), message_bytes_max, budget }
+    }
+
+    /// Hands in the next chunk. Only after `poll` said that it has no message.
+    pub fn push(&mut self, chunk: Bytes) {
+        assert!(self.chunk.is_empty(), "the chunk before was not used up");
+        self.chunk = chunk;
+    }
+
+    /// The next message, or `None` when more chunks are needed.
+    pub fn poll(&mut self) -> Result<Option<Bytes>, FrameError> {
+        if self.partial.is_empty() {
+            let Some(length) = self.length_in(&self.chunk)? else {
+                return self.keep(self.chunk.len());
+            };
+            if self.chunk.len() - PREFIX_BYTES < length {
+                return self.keep(self.chunk.len());
+            }
+            self.chunk.advance(PREFIX_BYTES);
+            return Ok(Some(self.chunk.split_to(length)));
+        }
+        if self.partial.len() < PREFIX_BYTES {
+            self.keep((PREFIX_BYTES - self.partial.len()).min(self.chunk.len()))?;
+        }
+        let Some(length) = self.length_in(&self.partial)? else { return Ok(None) };
+        let missing = PREFIX_BYTES + length - self.partial.len();
+        self.keep(missing.min(self.chunk.len()))?;
+        if self.partial.len() < PREFIX_BYTES + length {
+            return Ok(None);
+        }
+        self.budget.give_back(self.partial.len());
+        let mut message = std::mem::take(&mut self.partial);
+        message.advance(PREFIX_BYTES);
+        Ok(Some(message.freeze()))
+    }
+
+    /// Called when the stream has ended and `poll` has no more: an error if it ended inside a message. An end inside a
+    /// prefix is one like any other to grpc-go, and so it is here.
+    pub fn finish(&self) -> Result<(), FrameError> {
+        if self.partial.len() < PREFIX_BYTES { Ok(()) } else { Err(FrameError::Cut) }
+    }
+
+    /// Moves `count` bytes of the chunk to the partial message.
+    fn keep(&mut self, count: usize) -> Result<Option<Bytes>, FrameError> {
+        self.budget.take(count)?;
+        self.partial.extend_from_slice(&self.chunk.split_to(count));
+        Ok(None)
+    }
+
+    /// The length that the prefix at the front of `bytes` says, once it is whole; checked before anything is kept.
+    fn length_in(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+        let Some((prefix, _)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+        let [flag, length @ ..] = *prefix;
+        let length = usize::try_from(u32::from_be_bytes(length)).expect("usize has 64 bits");
+        if length > self.message_bytes_max {
+            return Err(FrameError::TooLarge { length, max: self.message_bytes_max });
+        }
+        match flag {
+            0 => Ok(Some(length)),
+            1 => Err(FrameError::Compressed),
+            other => Err(FrameError::Flag(other)),
+        }
+    }
+}
+
+/// The prefix of an uncompressed message of `length` bytes.
+///
+/// # Panics
+/// When the length does not fit four bytes; senders check against `limits::RESPONSE_BYTES_MAX` first.
+pub fn prefix(length: usize) -> [u8; PREFIX_BYTES] {
+    let [a, b, c, d] = u32::try_from(length).expect("checked against the limit of a message").to_be_bytes();
+    [0, a, b, c, d]
+}
+
+/// A buffer for one message with room for its prefix in front, which `seal` fills.
+pub fn open(message_bytes: usize) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(PREFIX_BYTES + message_bytes);
+    buffer.extend_from_slice(&[0; PREFIX_BYTES]);
+    buffer
+}
+
+/// Fills the prefix of a buffer made by `open`: one frame, ready to be sent.
+///
+/// # Panics
+/// When the buffer was not made by `open`, or the message is beyond four gigabytes.
+pub fn seal(mut buffer: Vec<u8>) -> Bytes {
+    let length = buffer.len().checked_sub(PREFIX_BYTES).expect("opened with a prefix");
+    buffer[..PREFIX_BYTES].copy_from_slice(&prefix(length));
+    Bytes::from(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn framed(messages: &[Vec<u8>]) -> Vec<u8> {
+        let mut stream = Vec::new();
+        for message in messages {
+            let mut buffer = open(message.len());
+            buffer.extend_from_slice(message);
+            stream.extend_from_slice(&seal(buffer));
+        }
+        stream
+    }
+
+    fn drain(deframer: &mut Deframer, chunk: &[u8], out: &mut Vec<Vec<u8>>) -> Result<(), FrameError> {
+        deframer.push(Bytes::copy_from_slice(chunk));
+        while let Some(message) = deframer.poll()? {
+            out.push(message.to_vec());
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn messages_come_out_whole_however_they_are_cut(
+            messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..8),
+            cuts in prop::collection::vec(1usize..30, 1..40),
+        ) {
+            let budget = Budget::default();
+            let mut deframer = Deframer::new(64, budget.clone());
+            let stream = framed(&messages);
+            let mut rest = stream.as_slice();
+            let mut out = Vec::new();
+            for cut in cuts.iter().cycle() {
+                let (chunk, after) = rest.split_at((*cut).min(rest.len()));
+                drain(&mut deframer, chunk, &mut out).unwrap();
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(deframer.finish(), Ok(()));
+            prop_assert_eq!(out, messages);
+            prop_assert_eq!(budget.0.get(), 0);
+        }
+
+        #[test]
+        fn any_bytes_are_messages_or_an_error(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..8)) {
+            let budget = Budget::default();
+            let mut deframer = Deframer::new(20, budget.clone());
+            let mut out = Vec::new();
+            for chunk in &chunks {
+                if drain(&mut deframer, chunk, &mut out).is_err() {
+                    break;
+                }
+                prop_assert!(deframer.partial.len() <= 20 + PREFIX_BYTES);
+            }
+            drop(deframer);
+            prop_assert_eq!(budget.0.get(), 0);
+        }
+    }
+
+    #[test]
+    fn a_message_in_one_chunk_is_lent_not_copied() {
+        let chunk = Bytes::from(framed(&[b"hello".to_vec()]));
+        let mut deframer = Deframer::new(64, Budget::default());
+        deframer.push(chunk.clone());
+        let message = deframer.poll().unwrap().unwrap();
+        assert_eq!(message.as_ptr(), chunk[PREFIX_BYTES..].as_ptr());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let check = |bytes: &[u8]| {
+            let mut deframer = Deframer::new(4, Budget::default());
+            drain(&mut deframer, bytes, &mut Vec::new()).and_then(|()| deframer.finish())
+        };
+        assert_eq!(check(&[0, 0, 0, 0, 5]), Err(FrameError::TooLarge { length: 5, max: 4 }));
+        assert_eq!(check(&[1, 0, 0, 0, 1, 9]), Err(FrameError::Compressed));
+        assert_eq!(check(&[7, 0, 0, 0, 1, 9]), Err(FrameError::Flag(7)));
+        assert_eq!(check(&[0, 0, 0]), Ok(()));
+        assert_eq!(check(&[0, 0, 0, 0, 4, 1, 2, 3]), Err(FrameError::Cut));
+        assert_eq!(check(&[0, 0, 0, 0, 0]), Ok(()));
+        // The length is judged before the flag, as grpc-go does.
+        assert_eq!(check(&[1, 0, 0, 0, 9]), Err(FrameError::TooLarge { length: 9, max: 4 }));
+    }
+
+    #[test]
+    fn a_promised_length_takes_no_memory_and_the_budget_bounds_what_came() {
+        let budget = Budget::default();
+        let mut deframer = Deframer::new(1 << 30, budget.clone());
+        deframer.push(Bytes::from_static(&[0, 0x20, 0, 0, 0]));
+        assert_eq!(deframer.poll(), Ok(None));
+        assert!(deframer.partial.capacity() < 4096);
+        budget.take(limits::PARTIAL_BYTES_PER_CONNECTION_MAX - 10).unwrap();
+        deframer.push(Bytes::from_static(&[0; 6]));
+        assert_eq!(deframer.poll(), Err(FrameError::Budget));
+    }
+}

@@ -1,0 +1,27 @@
+//! gRPC over HTTP/2, and plain HTTP/1.1, on one connection of one executor. No word of the services above is known here.
+
+mod clock;
+mod connection;
+mod context;
+mod exchange;
+pub mod frame;
+mod head;
+pub mod http1;
+mod pings;
+mod shutdown;
+mod status;
+#[cfg(test)]
+mod test_client;
+#[cfg(test)]
+mod tests;
+mod timeout;
+mod wire;
+
+pub use connection::{Handler, serve};
+pub use context::{Config, Context, Stats};
+pub use exchange::{Answers, Call, Reply, Requests, framed};
+pub use head::Head;
+pub use shutdown::Shutdown;
+pub use status::{Code, Status};
+#[cfg(test)]
+pub(crate) use test_client::TestClient;

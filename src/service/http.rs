@@ -1,0 +1,237 @@
+//! The HTTP/1.1 endpoints of the client port: health, version, metrics.
+//!
+//! Invariants
+//! - Bodies, status codes and headers are those that etcd's Go server gives, final newlines included.
+//!
+//! Must not know: gRPC. The JSON gateway will stand beside this file.
+
+use super::member::Member;
+use super::router::Service;
+use super::status::Error;
+use super::{metrics, version};
+use crate::command::RangeRequest;
+use crate::mvcc::{Scan, Work};
+use crate::rpc::Status;
+use crate::rpc::http1::{Request, Response};
+use ::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CONTENT_TYPE,
+    HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS,
+};
+use ::http::{Method, StatusCode};
+use bytes::Bytes;
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// Answers one request.
+pub(super) async fn answer<M: Member>(service: Service<M>, request: Request) -> Response {
+    let mut response = if *request.method() == Method::OPTIONS {
+        Response::new(Bytes::new())
+    } else {
+        route(&service, &request).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, OPTIONS, PUT, DELETE"));
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("accept, content-type, authorization"));
+    response
+}
+
+async fn route<M: Member>(service: &Service<M>, request: &Request) -> Response {
+    let path = request.uri().path();
+    match path {
+        "/metrics" => {
+            let text = metrics::render(service);
+            typed(text, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))
+        }
+        "/health" | "/version" | "/livez" | "/readyz" if *request.method() != Method::GET => not_allowed(),
+        "/health" => health(service, &Query::of(request)).await,
+        "/version" => {
+            let (server, cluster, storage) = (version::SERVER, version::CLUSTER, version::STORAGE);
+            let json = format!(r#"{{"etcdserver":"{server}","etcdcluster":"{cluster}","storage":"{storage}"}}"#);
+            typed(json, HeaderValue::from_static("application/json"))
+        }
+        "/livez" => checks(service, &LIVEZ, &Query::of(request)).await,
+        "/readyz" => checks(service, &READYZ, &Query::of(request)).await,
+        _ => match named_check(path) {
+            Some(_) if *request.method() != Method::GET => not_allowed(),
+            Some(check) => checks(service, &[check], &Query { exclude: Vec::new(), ..Query::of(request) }).await,
+            None if path.contains("//") => redirect(path),
+            None => error(StatusCode::NOT_FOUND, "404 page not found"),
+        },
+    }
+}
+
+/// What the query of a health request says.
+#[derive(Debug, Default)]
+struct Query {
+    exclude: Vec<String>,
+    serializable: bool,
+    verbose: bool,
+}
+
+impl Query {
+    fn of(request: &Request) -> Self {
+        let mut query = Self::default();
+        let mut serializable = None;
+        for pair in request.uri().query().unwrap_or_default().split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match name {
+                "exclude" if !value.is_empty() => query.exclude.push(value.to_owned()),
+                "serializable" => {
+                    serializable.get_or_insert(value == "true");
+                }
+                "verbose" => query.verbose = true,
+                _ => {}
+            }
+        }
+        query.serializable = serializable.unwrap_or(false);
+        query
+    }
+
+    fn excludes(&self, name: &str) -> bool {
+        self.exclude.iter().any(|excluded| excluded == name)
+    }
+}
+
+/// `/health`: alarms, then the leader, then a read.
+async fn health<M: Member>(service: &Service<M>, query: &Query) -> Response {
+    let status = service.member().status();
+    let reason = if status.alarm_no_space && !query.excludes("NOSPACE") {
+        "ALARM NOSPACE".to_owned()
+    } else if status.alarm_corrupt && !query.excludes("CORRUPT") {
+        "ALARM CORRUPT".to_owned()
+    } else if status.leader.0 == 0 && !query.serializable {
+        "RAFT NO LEADER".to_owned()
+    } else {
+        match read(service, query.serializable).await {
+            Ok(()) => return typed(r#"{"health":"true","reason":""}"#, TEXT),
+            Err(why) => format!("RANGE ERROR:{}", Status::from(why).message),
+        }
+    };
+    error(StatusCode::SERVICE_UNAVAILABLE, &format!(r#"{{"health":"false","reason":"{reason}"}}"#))
+}
+
+/// Reads one key, as a client would.
+async fn read<M: Member>(service: &Service<M>, serializable: bool) -> Result<(), Error> {
+    if !serializable {
+        service.member().read_barrier().await?;
+    }
+    let pinned = service.member().pin();
+    let everything = Bytes::from_static(b"\0");
+    let request = RangeRequest {
+        key: everything.clone(),
+        range_end: everything,
+        limit: 1,
+        keys_only: true,
+        ..RangeRequest::default()
+    };
+    let mut scan = Scan::new(&pinned.view(), &request)?;
+    scan.encode_whole(&pinned.view(), &mut Vec::new(), usize::MAX, &mut Work::unbounded())?;
+    Ok(())
+}
+
+/// One of the named checks behind `/livez` and `/readyz`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Check {
+    DataCorruption,
+    SerializableRead,
+    LinearizableRead,
+    NonLearner,
+}
+
+const LIVEZ: [Check; 1] = [Check::SerializableRead];
+const READYZ: [Check; 4] = [Check::DataCorruption, Check::SerializableRead, Check::LinearizableRead, Check::NonLearner];
+
+/// The check that a path below `/livez` or `/readyz` names.
+fn named_check(path: &str) -> Option<Check> {
+    let (group, name) = path.strip_prefix('/')?.split_once('/')?;
+    let group: &[Check] = match group {
+        "livez" => &LIVEZ,
+        "readyz" => &READYZ,
+        _ => return None,
+    };
+    group.iter().copied().find(|check| check.name() == name)
+}
+
+impl Check {
+    fn name(self) -> &'static str {
+        match self {
+            Self::DataCorruption => "data_corruption",
+            Self::SerializableRead => "serializable_read",
+            Self::LinearizableRead => "linearizable_read",
+            Self::NonLearner => "non_learner",
+        }
+    }
+
+    /// Why it fails, if it does.
+    async fn run<M: Member>(self, service: &Service<M>) -> Option<String> {
+        let status = service.member().status();
+        match self {
+            Self::DataCorruption => status.alarm_corrupt.then(|| "alarm activated: CORRUPT".to_owned()),
+            Self::NonLearner => status.is_learner.then(|| "not supported for learner".to_owned()),
+            Self::SerializableRead | Self::LinearizableRead => {
+                let result = read(service, self == Self::SerializableRead).await;
+                result.err().map(|why| Status::from(why).message.into_owned())
+            }
+        }
+    }
+}
+
+async fn checks<M: Member>(service: &Service<M>, checks: &[Check], query: &Query) -> Response {
+    let (mut lines, mut failed) = (String::new(), false);
+    for check in checks.iter().filter(|check| !query.excludes(check.name())) {
+        match check.run(service).await {
+            None => lines.push_str(&format!("[+]{} ok\n", check.name())),
+            Some(why) => {
+                failed = true;
+                lines.push_str(&format!("[-]{} failed: {why}\n", check.name()));
+            }
+        }
+    }
+    if failed {
+        return error(StatusCode::SERVICE_UNAVAILABLE, &lines);
+    }
+    if !query.verbose {
+        lines.clear();
+    }
+    lines.push_str("ok\n");
+    let mut response = typed(lines, TEXT);
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn typed(body: impl Into<Bytes>, content_type: HeaderValue) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// As Go's `http.Error` writes it.
+fn error(status: StatusCode, text: &str) -> Response {
+    let mut response = typed(format!("{text}\n"), TEXT);
+    *response.status_mut() = status;
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn not_allowed() -> Response {
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    response
+}
+
+/// As Go's mux does with a path that has empty parts.
+fn redirect(path: &str) -> Response {
+    let cleaned = path.split('/').filter(|part| !part.is_empty()).fold(String::new(), |all, part| all + "/" + part);
+    let cleaned = if cleaned.is_empty() { "/".to_owned() } else { cleaned };
+    let Ok(location) = HeaderValue::from_str(&cleaned) else {
+        return error(StatusCode::NOT_FOUND, "404 page not found");
+    };
+    let mut response = typed(
+        format!("<a href=\"{}\">Temporary Redirect</a>.\n\n", cleaned.replace('"', "&#34;")),
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(LOCATION, location);
+    response
+}

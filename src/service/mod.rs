@@ -1,0 +1,21 @@
+//! etcd's services, one file each: decode, check, call the member, encode.
+
+mod cluster;
+#[cfg(test)]
+mod fake;
+mod header;
+mod health;
+mod http;
+mod kv;
+mod maintenance;
+mod member;
+mod metrics;
+mod range;
+mod router;
+mod status;
+#[cfg(test)]
+mod tests;
+pub mod version;
+
+pub use member::{Identity, Member, MemberRecord, MemberStatus, ProposeError, ReadError, Timeout};
+pub use router::{Service, Settings, serve_connection};

@@ -1,0 +1,179 @@
+//! KV's reads: Range and RangeStream, encoded from the pages of one pinned root into frames.
+//!
+//! Invariants
+//! - An answer is read from one root, whatever it takes to send it.
+//! - A small answer is encoded in one buffer. A large one is measured first, so that its frame's length is exact, then
+//!   encoded a chunk at a time as the client's window opens: it is never in memory whole.
+//! - Between steps other calls have their turn, and a client that left is noticed.
+//!
+//! Benchmark: benches/front.rs.
+
+use super::header;
+use super::member::Member;
+use super::router::Service;
+use super::status::Error;
+use crate::command::{RangeRequest, ResponseHeader};
+use crate::limits;
+use crate::mvcc::{self, Progress, Scan, Tail, Work, check};
+use crate::rpc::{Answers, Call, Reply, Status, frame};
+use crate::tree::Pinned;
+use bytes::Bytes;
+use prost::encoding::{self, WireType};
+
+/// `RangeResponse.header`.
+const HEADER: u32 = 1;
+/// `RangeStreamResponse.range_response`.
+const RANGE_RESPONSE: u32 = 1;
+
+/// Serves `KV.Range`.
+pub(super) async fn range<M: Member>(service: Service<M>, call: Call) {
+    let Call { head, mut requests, mut reply } = call;
+    let read = async {
+        let serves = |request: &RangeRequest| request.serializable;
+        let (request, _) = service.request(&head, (&mut requests, Answers::One), &mut reply, serves).await?;
+        check::check_range(&request)?;
+        begin(&service, &mut reply, &request).await
+    };
+    match read.await {
+        Ok(Begun::Whole(framed)) => reply.message(framed).await,
+        Ok(Begun::Large(large)) => {
+            let sent = Box::pin(large.send(&mut reply)).await;
+            reply.finish(sent.map_or_else(Status::from, |()| Status::OK));
+        }
+        Err(error) => reply.finish(error.into()),
+    }
+}
+
+/// Serves `KV.RangeStream`: the same answer in messages that a client merges.
+pub(super) async fn range_stream<M: Member>(service: Service<M>, call: Call) {
+    let Call { head, mut requests, mut reply } = call;
+    let streamed = async {
+        let (request, _) =
+            service.request(&head, (&mut requests, Answers::Many), &mut reply, |_: &RangeRequest| false).await?;
+        check::check_range_stream(&request)?;
+        match begin(&service, &mut reply, &request).await? {
+            Begun::Whole(framed) => {
+                let message = as_stream_message(&framed[frame::PREFIX_BYTES..]);
+                Ok(reply.write(message).await?)
+            }
+            Begun::Large(large) => large.send_messages(&mut reply).await,
+        }
+    };
+    let ended = streamed.await;
+    reply.finish(ended.map_or_else(Status::from, |()| Status::OK));
+}
+
+/// A range whose first look at the store is done.
+enum Begun {
+    /// The framed answer.
+    Whole(Bytes),
+    /// Too large for one buffer.
+    Large(Box<Large>),
+}
+
+/// A large answer, measured, ready to be encoded in chunks.
+struct Large {
+    scan: Scan,
+    pinned: Pinned,
+    header: ResponseHeader,
+}
+
+/// Waits for the right to read, pins, and answers at once what is small.
+async fn begin<M: Member>(service: &Service<M>, reply: &mut Reply, request: &RangeRequest) -> Result<Begun, Error> {
+    let member = service.member();
+    if !request.serializable {
+        reply.guard(member.read_barrier()).await??;
+    }
+    let pinned = member.pin();
+    let mut scan = Scan::new(&pinned.view(), request)?;
+    let header = header::at(member, scan.revision());
+    if let Some(framed) = try_whole(&mut scan, &pinned, &header)? {
+        return Ok(Begun::Whole(framed));
+    }
+    while scan.prepare(&pinned.view(), &mut Work::cells(limits::RANGE_CELLS_PER_STEP))? == Progress::More {
+        reply.turn().await?;
+    }
+    Ok(Begun::Large(Box::new(Large { scan, pinned, header })))
+}
+
+fn try_whole(scan: &mut Scan, pinned: &Pinned, header: &ResponseHeader) -> Result<Option<Bytes>, mvcc::Error> {
+    let mut out = frame::open(limits::RANGE_SMALL_BYTES);
+    encoding::message::encode(HEADER, header, &mut out);
+    let mut work = Work::cells(limits::RANGE_CELLS_PER_STEP);
+    let tail = scan.encode_whole(&pinned.view(), &mut out, limits::RANGE_WHOLE_BYTES_MAX, &mut work)?;
+    Ok(tail.map(|tail| {
+        tail.put(&mut out);
+        frame::seal(out)
+    }))
+}
+
+impl Large {
+    /// Sends the answer as one message of the length that the first pass found.
+    async fn send(mut self, reply: &mut Reply) -> Result<(), Error> {
+        let mut head = Vec::new();
+        encoding::message::encode(HEADER, &self.header, &mut head);
+        let tail = self.scan.tail();
+        let around = head.len() + tail.encoded_length();
+        let length = self.scan.encoded_length() + u64::try_from(around).expect("64 bits");
+        let length = usize::try_from(length).expect("64 bits");
+        if length > limits::RESPONSE_BYTES_MAX {
+            return Err(Error::ResponseTooLarge(u64::try_from(length).expect("64 bits")));
+        }
+        let mut out = Vec::with_capacity(2 * limits::RANGE_CHUNK_BYTES);
+        out.extend_from_slice(&frame::prefix(length));
+        out.extend_from_slice(&head);
+        let mut sent = 0;
+        loop {
+            let progress = self.encode(&mut out)?;
+            if progress == Progress::Done {
+                tail.put(&mut out);
+            }
+            if progress == Progress::Done || out.len() >= limits::RANGE_CHUNK_BYTES {
+                sent += out.len();
+                let chunk = std::mem::replace(&mut out, Vec::with_capacity(2 * limits::RANGE_CHUNK_BYTES));
+                reply.write(Bytes::from(chunk)).await?;
+            }
+            if progress == Progress::Done {
+                assert_eq!(sent, frame::PREFIX_BYTES + length, "the frame is as long as its prefix says");
+                return Ok(());
+            }
+            reply.turn().await?;
+        }
+    }
+
+    /// Sends the answer as several messages; the last one has header, `more` and `count`.
+    async fn send_messages(mut self, reply: &mut Reply) -> Result<(), Error> {
+        let mut part = Vec::new();
+        loop {
+            let progress = self.encode(&mut part)?;
+            if progress == Progress::Done {
+                encoding::message::encode(HEADER, &self.header, &mut part);
+                let tail: Tail = self.scan.tail();
+                tail.put(&mut part);
+            }
+            if progress == Progress::Done || part.len() >= limits::RANGE_CHUNK_BYTES {
+                reply.write(as_stream_message(&part)).await?;
+                part.clear();
+            }
+            if progress == Progress::Done {
+                return Ok(());
+            }
+            reply.turn().await?;
+        }
+    }
+
+    /// Encodes until the chunk is full or a step's work is done.
+    fn encode(&mut self, out: &mut Vec<u8>) -> Result<Progress, mvcc::Error> {
+        let room = limits::RANGE_CHUNK_BYTES.saturating_sub(out.len()).max(1);
+        self.scan.next_chunk(&self.pinned.view(), out, room, &mut Work::cells(limits::RANGE_CELLS_PER_STEP))
+    }
+}
+
+/// An encoded `RangeResponse` as the framed message of a stream.
+fn as_stream_message(response: &[u8]) -> Bytes {
+    let mut out = frame::open(response.len() + 11);
+    encoding::encode_key(RANGE_RESPONSE, WireType::LengthDelimited, &mut out);
+    encoding::encode_varint(u64::try_from(response.len()).expect("64 bits"), &mut out);
+    out.extend_from_slice(response);
+    frame::seal(out)
+}

@@ -1,0 +1,278 @@
+//! The replica's task: feeds inputs to the pure replica and carries out its outputs, on the replica's executor.
+//!
+//! Invariants
+//! - Only this task touches the replica; everything that finishes elsewhere comes back through the inbox as an input.
+//! - Inputs that gathered while one turn ran make the next turn: that is the group in group commit.
+//! - After `Stopped` or `Fatal` nothing more is answered or written; the task ends and says which it was.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_lite::FutureExt;
+use glommio::timer::Timer;
+
+use crate::disk::checkpoint;
+use crate::disk::error::Error as DiskError;
+use crate::disk::log::LogFiles;
+use crate::disk::map::TreeFile;
+use crate::raft::Leadership;
+use crate::replica::{Error, Failure, Input, Output, Replica};
+use crate::shard::clock::Clock;
+use crate::shard::front::Front;
+use crate::shard::link::Link;
+use crate::shard::mesh::{Board, Reading, ToFront, ToReplica};
+use crate::shard::notify::Notify;
+use crate::tree::{CheckpointPlan, GiveBack, GrowPlan};
+use crate::types::ShardId;
+use crate::wal::{AppendPlan, SealPlan, SegmentPlan};
+use crate::{limits, log};
+
+/// What waits to be handled, and the bell that says so.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    inputs: RefCell<Vec<Input>>,
+    filled: Notify,
+}
+
+impl Inbox {
+    /// Leaves an input for the next turn.
+    pub(super) fn put(&self, input: Input) {
+        self.inputs.borrow_mut().push(input);
+        self.filled.ring();
+    }
+
+    /// Leaves what a front shard sent.
+    pub(super) fn put_batch(&self, origin: ShardId, batch: ToReplica) {
+        if !batch.proposals.is_empty() {
+            self.put(Input::Propose { origin, proposals: batch.proposals });
+        }
+        if let Some(ticket) = batch.read {
+            self.put(Input::Read { origin, tickets: vec![ticket] });
+        }
+    }
+
+    /// Wakes the replica's task: the front beside it has something.
+    pub(super) fn ring(&self) {
+        self.filled.ring();
+    }
+}
+
+/// The files that outputs are carried out on.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    /// The WAL's.
+    pub(super) log: Rc<LogFiles>,
+    /// The tree's.
+    pub(super) tree: Arc<TreeFile>,
+}
+
+/// The replica with everything around it.
+pub(super) struct Engine {
+    replica: Replica,
+    inbox: Rc<Inbox>,
+    front: Rc<Front>,
+    links: Vec<Rc<Link>>,
+    files: Files,
+    board: Arc<Board>,
+    clock: Clock,
+    logger: log::Logger,
+}
+
+impl Engine {
+    /// The replica, what reaches it, and what it reaches: the front on its own shard and a link to each other shard,
+    /// shard 1 first.
+    pub(super) fn new(
+        replica: Replica,
+        (inbox, front, links): (Rc<Inbox>, Rc<Front>, Vec<Rc<Link>>),
+        files: Files,
+        board: Arc<Board>,
+        logger: log::Logger,
+    ) -> Self {
+        Self { replica, inbox, front, links, files, board, clock: Clock::start(), logger }
+    }
+
+    /// Runs until the replica came to its end: cleanly (`Ok`) or not.
+    pub(super) async fn run(mut self) -> Result<(), Error> {
+        loop {
+            self.publish();
+            self.wait().await;
+            for input in self.inbox.inputs.take() {
+                self.replica.handle(self.clock.now(), input);
+            }
+            self.take_own_front();
+            let mut due = self.replica.next_deadline().is_some_and(|deadline| deadline <= self.clock.now());
+            loop {
+                if std::mem::take(&mut due) {
+                    self.replica.handle(self.clock.now(), Input::Tick);
+                }
+                let Some(output) = self.replica.poll_output() else { break };
+                match output {
+                    Output::Stopped => return Ok(()),
+                    Output::Fatal(error) => return Err(error),
+                    output => self.carry_out(output),
+                }
+            }
+        }
+    }
+
+    fn take_own_front(&mut self) {
+        let batch = self.front.take_outbox();
+        let origin = ShardId(0);
+        let now = self.clock.now();
+        if !batch.proposals.is_empty() {
+            self.replica.handle(now, Input::Propose { origin, proposals: batch.proposals });
+        }
+        if let Some(ticket) = batch.read {
+            self.replica.handle(now, Input::Read { origin, tickets: vec![ticket] });
+        }
+    }
+
+    /// Until there is an input or the replica's next deadline has come.
+    async fn wait(&self) {
+        let Some(deadline) = self.replica.next_deadline() else { return self.inbox.filled.wait().await };
+        let left = deadline.since(self.clock.now());
+        if left == Duration::ZERO {
+            // Let the connections have their turn even if the replica always has something to do.
+            return glommio::executor().yield_now().await;
+        }
+        let alarm = async {
+            Timer::new(left).await;
+        };
+        self.inbox.filled.wait().or(alarm).await;
+    }
+
+    fn publish(&self) {
+        let status = self.replica.status();
+        let bytes = |pages: u64| pages.saturating_mul(limits::TREE_PAGE_BYTES);
+        self.board.publish(&Reading {
+            leader: status.leadership.leader.unwrap_or_default(),
+            term: status.leadership.term,
+            committed: status.committed,
+            applied: status.applied,
+            file_bytes: bytes(status.pages.file),
+            used_bytes: bytes(status.pages.used),
+            no_space: status.no_space,
+        });
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Append(plan) => self.append(plan),
+            Output::Seal(plan) => self.seal(plan),
+            Output::Segment(plan) => self.segment(plan),
+            Output::Checkpoint(plan) => self.checkpoint(plan),
+            Output::Grow(plan) => self.grow(plan),
+            Output::GiveBack(space) => self.give_back(&space),
+            Output::Answers { origin, answers } => self.tell(origin, |message| message.answers.extend(answers)),
+            Output::ReadReady { origin, tickets, .. } => {
+                self.tell(origin, |message| message.reads.extend(tickets.into_iter().map(|ticket| (ticket, Ok(())))));
+            }
+            Output::ReadFailed { origin, tickets, refusal } => self.tell(origin, |message| {
+                message.reads.extend(tickets.into_iter().map(|ticket| (ticket, Err(refusal.clone()))));
+            }),
+            Output::LeaderChanged(leadership) => self.log_leadership(leadership),
+            // A cluster of one has nobody to send to; the transport between members comes with the cluster.
+            Output::Send(_) | Output::SnapshotNeeded { .. } => {}
+            Output::Stopped | Output::Fatal(_) => unreachable!("the run loop ends with these"),
+        }
+    }
+
+    fn tell(&self, origin: ShardId, fill: impl FnOnce(&mut ToFront)) {
+        match origin.0.checked_sub(1) {
+            None => {
+                let mut message = ToFront::default();
+                fill(&mut message);
+                self.front.handle(&mut message);
+            }
+            Some(link) => self.links[link].add(fill),
+        }
+    }
+
+    fn log_leadership(&self, leadership: Leadership) {
+        let leader = leadership.leader.map_or_else(String::new, |leader| leader.to_string());
+        let fields = [("term", leadership.term.0.into()), ("leader", leader.into())];
+        self.logger.info("raft leadership changed", &fields);
+    }
+
+    fn append(&self, plan: AppendPlan) {
+        let (files, inbox) = (Rc::clone(&self.files.log), Rc::clone(&self.inbox));
+        spawn(async move {
+            let sequence = plan.sequence;
+            // Mostly one write; those of a group that crosses a segment's end may go one after another, it is rare.
+            let mut outcome = Ok(());
+            for write in plan.writes {
+                outcome = files.write(write).await;
+                if outcome.is_err() {
+                    break;
+                }
+            }
+            inbox.put(match outcome {
+                Ok(()) => Input::AppendDone(sequence),
+                Err(error) => Input::WriteFailed(error.to_string()),
+            });
+        });
+    }
+
+    fn seal(&self, plan: SealPlan) {
+        let (files, inbox) = (Rc::clone(&self.files.log), Rc::clone(&self.inbox));
+        spawn(async move {
+            inbox.put(match files.write(plan.write).await {
+                Ok(()) => Input::SealDone,
+                Err(error) => Input::WriteFailed(error.to_string()),
+            });
+        });
+    }
+
+    fn segment(&self, plan: SegmentPlan) {
+        let (files, inbox) = (Rc::clone(&self.files.log), Rc::clone(&self.inbox));
+        spawn(async move {
+            let segment = plan.segment;
+            inbox.put(match files.run(plan.steps).await {
+                Ok(()) => Input::SegmentReady(segment),
+                Err(error) => Input::SegmentFailed(segment, failure(&error)),
+            });
+        });
+    }
+
+    fn checkpoint(&self, plan: CheckpointPlan) {
+        let (file, inbox) = (Arc::clone(&self.files.tree), Rc::clone(&self.inbox));
+        spawn(async move {
+            let run = move || (checkpoint::run(&file, &plan), plan);
+            let (outcome, plan) = glommio::executor().spawn_blocking(run).await;
+            inbox.put(match outcome {
+                Ok(()) => Input::CheckpointDone(plan),
+                Err(error) => Input::WriteFailed(error.to_string()),
+            });
+        });
+    }
+
+    fn grow(&self, plan: GrowPlan) {
+        let (file, inbox) = (Arc::clone(&self.files.tree), Rc::clone(&self.inbox));
+        spawn(async move {
+            let run = move || (file.allocate(plan.first_page, plan.page_count), plan);
+            let (outcome, plan) = glommio::executor().spawn_blocking(run).await;
+            inbox.put(match outcome {
+                Ok(()) => Input::GrowDone(plan),
+                Err(error) => Input::GrowFailed(plan, failure(&error)),
+            });
+        });
+    }
+
+    /// Runs on the executor itself, so that it is over before a later grow plan begins.
+    fn give_back(&self, space: &GiveBack) {
+        if let Err(error) = checkpoint::give_back(&self.files.tree, space) {
+            // The space stays with the file: nothing is lost but the room.
+            self.logger.warn("could not give space back to the file system", &[("error", error.to_string().into())]);
+        }
+    }
+}
+
+fn spawn(task: impl Future<Output = ()> + 'static) {
+    glommio::spawn_local(task).detach();
+}
+
+fn failure(error: &DiskError) -> Failure {
+    if error.is_no_space() { Failure::NoSpace } else { Failure::Other(error.to_string()) }
+}

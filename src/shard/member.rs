@@ -1,0 +1,109 @@
+//! The member as one shard's services see it: writes and barriers go through the shard's front, reads come straight from
+//! the tree.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::command::{Kind, Outcome};
+use crate::replica::{Refusal, TimeoutCause};
+use crate::service::{Identity, Member, MemberStatus, ProposeError, ReadError, Timeout};
+use crate::shard::front::Front;
+use crate::shard::mesh::Board;
+use crate::tree::{Pinned, Reader};
+use crate::types::Revision;
+
+/// What is the same for every shard.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// Who the member is.
+    pub identity: Identity,
+    /// What the replica publishes of itself.
+    pub board: Arc<Board>,
+    /// Bytes that the tree's pages in use may take.
+    pub quota_bytes: u64,
+}
+
+/// Cheap to clone: one for each connection.
+#[derive(Clone, Debug)]
+pub(super) struct LocalMember(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    front: Rc<Front>,
+    reader: Reader,
+    common: Common,
+}
+
+impl LocalMember {
+    /// The member as seen through `front`, with `reader` for its reads.
+    pub(super) fn new(front: Rc<Front>, reader: Reader, common: Common) -> Self {
+        Self(Rc::new(Inner { front, reader, common }))
+    }
+}
+
+impl Member for LocalMember {
+    async fn propose(&self, kind: Kind, payload: Bytes) -> Result<Outcome, ProposeError> {
+        self.0.front.propose(kind, payload).await.map_err(propose_error)
+    }
+
+    async fn read_barrier(&self) -> Result<(), ReadError> {
+        self.0.front.read_barrier().await.map_err(|refusal| read_error(&refusal))
+    }
+
+    /// The replica answers a physical compaction only when its rows are gone, so the outcome was the proof.
+    async fn compaction_finished(&self, _through: Revision) -> Result<(), ProposeError> {
+        Ok(())
+    }
+
+    fn pin(&self) -> Pinned {
+        self.0.reader.pin()
+    }
+
+    fn status(&self) -> MemberStatus {
+        let reading = self.0.common.board.read();
+        MemberStatus {
+            term: reading.term,
+            leader: reading.leader,
+            committed: reading.committed,
+            applied: reading.applied,
+            file_bytes: reading.file_bytes,
+            used_bytes: reading.used_bytes,
+            quota_bytes: self.0.common.quota_bytes,
+            is_learner: false,
+            alarm_no_space: false,
+            alarm_corrupt: false,
+        }
+    }
+
+    fn identity(&self) -> &Identity {
+        &self.0.common.identity
+    }
+}
+
+fn timeout(cause: TimeoutCause) -> Timeout {
+    match cause {
+        TimeoutCause::Plain => Timeout::Plain,
+        TimeoutCause::LeaderFailed => Timeout::LeaderFailed,
+        TimeoutCause::ConnectionLost => Timeout::ConnectionLost,
+    }
+}
+
+fn propose_error(refusal: Refusal) -> ProposeError {
+    match refusal {
+        Refusal::Request(error) => ProposeError::Request(error),
+        Refusal::NoSpace => ProposeError::NoSpace,
+        Refusal::TooManyRequests => ProposeError::TooManyRequests,
+        Refusal::Timeout(cause) => ProposeError::Timeout(timeout(cause)),
+        Refusal::Stopped => ProposeError::Stopped,
+    }
+}
+
+fn read_error(refusal: &Refusal) -> ReadError {
+    match refusal {
+        Refusal::Timeout(cause) => ReadError::Timeout(timeout(*cause)),
+        // A read is never refused for what only writes need.
+        Refusal::Request(_) | Refusal::NoSpace | Refusal::TooManyRequests | Refusal::Stopped => ReadError::Stopped,
+    }
+}

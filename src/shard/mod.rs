@@ -1,0 +1,18 @@
+//! The executors, what crosses between them, and the replica's task on the first.
+
+mod clock;
+mod engine;
+mod front;
+mod link;
+mod member;
+mod mesh;
+mod notify;
+mod oneshot;
+mod server;
+mod signals;
+mod waiting;
+
+pub use member::Common;
+pub use mesh::Board;
+pub use server::{Plan, run};
+pub use signals::StopSignals;

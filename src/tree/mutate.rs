@@ -1,0 +1,436 @@
+//! Inserting, removing and weighing cells: the way down, pages made the transaction's own, the way up.
+//!
+//! Invariants
+//! - A page made by the running transaction is edited in place; any other is copied first, and its parents with it, so what
+//!   is published never changes.
+//! - Before the first change of an operation there are pages enough for all of it: `OutOfPages` leaves the transaction as
+//!   it was before the operation.
+//! - After each operation a branch's cell says of its child what the child's header says.
+
+use std::sync::Arc;
+
+use crate::codec::crc32c;
+use crate::limits::{
+    TREE_BODY_INLINE_BYTES_MAX, TREE_HEAD_BYTES_MAX, TREE_KEY_INLINE_BYTES_MAX, TREE_KEY_PREFIX_BYTES, TREE_LEVELS_MAX,
+    TREE_RUN_BYTES_MAX,
+};
+use crate::types::{PageNumber, TxnId};
+
+use super::edit::{self, Child, NodeIdentity, SeparatorBytes};
+use super::error::Error;
+use super::holds::PageRange;
+use super::key::TreeId;
+use super::node::{LeafCell, Node, RunRef, SLOT_BYTES, flag};
+use super::page::{Page, WritePermit, pages_for, put_identity, short};
+use super::readers::{Shared, single};
+use super::snapshot::{Root, Snapshot};
+use super::space::Space;
+use super::view::{NodeAt, corrupt, run_pages};
+
+/// What the running transaction works with.
+#[derive(Debug)]
+pub(super) struct Editor {
+    pub(super) shared: Arc<Shared>,
+    pub(super) permit: WritePermit,
+    pub(super) space: Space,
+    /// The running transaction and its roots.
+    pub(super) snapshot: Snapshot,
+    /// Copies of pages while they are rearranged.
+    pub(super) scratch: Box<Page>,
+    /// The cell being built.
+    pub(super) cell: Vec<u8>,
+    /// The separator on its way up.
+    pub(super) separator: SeparatorBytes,
+}
+
+/// A node on the way down.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Step {
+    pub(super) page: PageNumber,
+    pub(super) birth: TxnId,
+    /// The child taken; in the leaf, where the key stands or belongs.
+    pub(super) at: usize,
+}
+
+/// The way from the root to a leaf.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path {
+    pub(super) tree: TreeId,
+    steps: [Step; TREE_LEVELS_MAX],
+    /// Steps; the last is the leaf's.
+    length: usize,
+    /// Whether the key is there.
+    pub(super) exact: bool,
+}
+
+impl Path {
+    /// Steps from the root to the leaf.
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps[..self.length]
+    }
+
+    /// Index of the leaf's step.
+    pub(super) fn last(&self) -> usize {
+        self.length - 1
+    }
+
+    /// The leaf's step.
+    pub(super) fn leaf(&self) -> Step {
+        self.steps[self.last()]
+    }
+
+    /// Pages that an operation along this path may need: a copy and a split of each, a sibling to merge, and a new root.
+    pub(super) fn pages_needed(&self) -> u64 {
+        super::page::wide(self.length) * 3 + 2
+    }
+}
+
+/// What a cell is to hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Content<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) head: &'a [u8],
+    pub(super) body: &'a [u8],
+    pub(super) weighted: bool,
+}
+
+/// Runs taken for a new cell.
+#[derive(Clone, Copy, Debug, Default)]
+struct CellRuns {
+    body: Option<RunRef>,
+    key: Option<RunRef>,
+}
+
+impl Editor {
+    /// The running transaction.
+    pub(super) fn txn(&self) -> TxnId {
+        self.snapshot.txn
+    }
+
+    /// Puts a cell in, or in the place of the one with its key; whether the key is new.
+    pub(super) fn insert(&mut self, tree: TreeId, content: Content<'_>) -> Result<bool, Error> {
+        let longest = content.key.len().max(content.body.len());
+        if longest > TREE_RUN_BYTES_MAX {
+            return Err(Error::TooLarge { bytes: longest });
+        }
+        assert!(content.head.len() <= TREE_HEAD_BYTES_MAX, "a head of {} bytes", content.head.len());
+        let is_first = self.ensure_root(tree)?;
+        let result = self.insert_below(tree, content);
+        if is_first && result.is_err() {
+            self.shrink_root(tree)?;
+        }
+        result
+    }
+
+    /// Puts a cell into a tree that has a root.
+    fn insert_below(&mut self, tree: TreeId, content: Content<'_>) -> Result<bool, Error> {
+        let mut path = self.descend(tree, content.key)?;
+        if path.length == TREE_LEVELS_MAX {
+            return Err(corrupt(path.steps()[0].page, "levels"));
+        }
+        let runs = self.take_runs(&content, path.pages_needed())?;
+        self.build_cell(tree, &content, runs);
+        let reserve = match self.reserve_separator(&path, content.key.len()) {
+            Ok(reserve) => reserve,
+            Err(error) => return self.undo_runs(runs, error),
+        };
+        self.own(&mut path);
+        if path.exact && reserve.is_none() && self.overwrite(&path) {
+            return Ok(false);
+        }
+        if path.exact {
+            self.remove_cell(&path)?;
+        }
+        self.insert_cell(&path, reserve)?;
+        Ok(!path.exact)
+    }
+
+    /// Writes `self.cell` over the cell at the path, if that has the same size and no runs; whether it did.
+    fn overwrite(&mut self, path: &Path) -> bool {
+        let Step { page, at, .. } = path.leaf();
+        let old = self.checked(page).leaf_cell(at);
+        let fits = old
+            .is_some_and(|old| old.bytes.len() == self.cell.len() && old.body_run.is_none() && old.key.run.is_none());
+        if fits {
+            let target = self.shared.arena().page_mut(&mut self.permit, page);
+            edit::overwrite(target, at, &self.cell);
+            self.settle(path, path.last());
+        }
+        fits
+    }
+
+    /// Takes the cell of `key` out; whether there was one.
+    pub(super) fn remove(&mut self, tree: TreeId, key: &[u8]) -> Result<bool, Error> {
+        if self.snapshot.root(tree).is_empty() {
+            return Ok(false);
+        }
+        let mut path = self.descend(tree, key)?;
+        if !path.exact {
+            return Ok(false);
+        }
+        self.need_pages(path.pages_needed())?;
+        self.own(&mut path);
+        self.remove_cell(&path)?;
+        self.settle(&path, path.last());
+        self.shrink(&path)?;
+        Ok(true)
+    }
+
+    /// Sets or clears the weight of the cell of `key`; whether there is one.
+    pub(super) fn set_weighted(&mut self, tree: TreeId, key: &[u8], weighted: bool) -> Result<bool, Error> {
+        if self.snapshot.root(tree).is_empty() {
+            return Ok(false);
+        }
+        let mut path = self.descend(tree, key)?;
+        if !path.exact {
+            return Ok(false);
+        }
+        let leaf = Node::new(self.shared.arena().page(path.leaf().page));
+        if leaf.is_weighted(path.leaf().at) == Some(weighted) {
+            return Ok(true);
+        }
+        self.need_pages(path.pages_needed())?;
+        self.own(&mut path);
+        let Step { page, at, .. } = path.leaf();
+        edit::set_weighted(self.page_mut(page), at, weighted);
+        self.settle(&path, path.last());
+        Ok(true)
+    }
+
+    /// A page of the running transaction.
+    pub(super) fn page_mut(&mut self, page: PageNumber) -> &mut Page {
+        self.shared.arena().page_mut(&mut self.permit, page)
+    }
+
+    /// A page of the running transaction and the scratch page.
+    pub(super) fn page_and_scratch(&mut self, page: PageNumber) -> (&mut Page, &mut Page) {
+        (self.shared.arena().page_mut(&mut self.permit, page), &mut self.scratch)
+    }
+
+    /// A page that was checked on the way down.
+    pub(super) fn checked(&self, page: PageNumber) -> Node<'_> {
+        Node::new(self.shared.arena().page(page))
+    }
+
+    pub(super) fn need_pages(&self, count: u64) -> Result<(), Error> {
+        if self.space.free.count() < count { Err(Error::OutOfPages) } else { Ok(()) }
+    }
+
+    /// Takes a page for the running transaction. There is one: the operation asked before it began.
+    pub(super) fn take_page(&mut self) -> PageNumber {
+        let page = self.space.take().expect("the operation began with pages enough");
+        self.shared.set_verified(single(page));
+        page
+    }
+
+    /// Frees a page or a run.
+    pub(super) fn free(&mut self, pages: PageRange, birth: TxnId) {
+        self.space.free(pages, birth, self.snapshot.txn);
+    }
+
+    /// Whether pages that another page names are the trees' own. A page named twice is found out when the first naming is
+    /// gone.
+    pub(super) fn in_use(&self, pages: PageRange, birth: TxnId) -> Result<(), Error> {
+        if birth <= self.txn() && self.space.is_live(pages) {
+            return Ok(());
+        }
+        Err(corrupt(pages.first, "named by a page, but not in use"))
+    }
+
+    /// Frees pages that another page names.
+    pub(super) fn release(&mut self, pages: PageRange, birth: TxnId) -> Result<(), Error> {
+        self.in_use(pages, birth)?;
+        self.free(pages, birth);
+        Ok(())
+    }
+
+    /// Makes the first leaf of an empty tree; whether it was empty.
+    fn ensure_root(&mut self, tree: TreeId) -> Result<bool, Error> {
+        if !self.snapshot.root(tree).is_empty() {
+            return Ok(false);
+        }
+        self.need_pages(1)?;
+        let number = self.take_page();
+        let birth = self.txn();
+        edit::init(self.page_mut(number), NodeIdentity { tree: tree.number(), level: 0, number, birth });
+        self.snapshot.roots[tree.index()] = Root { page: number, birth, weight: 0, level: 0 };
+        Ok(true)
+    }
+
+    /// The way to where `key` is or belongs.
+    pub(super) fn descend(&self, tree: TreeId, key: &[u8]) -> Result<Path, Error> {
+        let probe = tree.split(key);
+        let shared = &*self.shared;
+        let mut node = shared.node(NodeAt::root(tree, self.snapshot.root(tree)))?;
+        let mut path = Path { tree, steps: [Step::default(); TREE_LEVELS_MAX], length: 0, exact: false };
+        loop {
+            let is_leaf = node.level() == 0;
+            let at = if is_leaf {
+                let (at, exact) = node.search(shared, tree, probe)?;
+                path.exact = exact;
+                at
+            } else {
+                node.search_child(shared, tree, probe)?
+            };
+            let step = path.steps.get_mut(path.length).ok_or_else(|| corrupt(node.number(), "levels"))?;
+            *step = Step { page: node.number(), birth: node.birth(), at };
+            path.length += 1;
+            self.in_use(single(node.number()), node.birth())?;
+            if is_leaf {
+                return Ok(path);
+            }
+            node = shared.child(tree, node, at)?;
+        }
+    }
+
+    /// Makes every page of the path the transaction's own.
+    pub(super) fn own(&mut self, path: &mut Path) {
+        let txn = self.txn();
+        let shared_from = path.steps().iter().position(|step| step.birth != txn).unwrap_or(path.length);
+        for at in shared_from..path.length {
+            let old = path.steps[at];
+            assert!(old.birth < txn, "below a page of an earlier transaction there are only such pages");
+            let page = self.copy_page(old);
+            path.steps[at].page = page;
+            path.steps[at].birth = txn;
+            self.settle_one(path, at);
+        }
+    }
+
+    /// Copies a page of an earlier transaction and frees it.
+    pub(super) fn copy_page(&mut self, old: Step) -> PageNumber {
+        let (txn, page) = (self.txn(), self.take_page());
+        self.shared.arena().copy_page(&mut self.permit, old.page, page);
+        put_identity(self.page_mut(page), page, txn);
+        self.free(single(old.page), old.birth);
+        page
+    }
+
+    /// Has the parent of step `at`, or the root slot, say what that page's header says; whether that was news.
+    fn settle_one(&mut self, path: &Path, at: usize) -> bool {
+        let node = self.checked(path.steps[at].page);
+        let (child, level) = (Child::of(node), node.level());
+        match at.checked_sub(1) {
+            Some(parent) => {
+                let Step { page, at, .. } = path.steps[parent];
+                edit::set_child(self.page_mut(page), at, child)
+            }
+            None => {
+                let root = Root { page: child.page, birth: child.birth, weight: child.weight, level };
+                std::mem::replace(&mut self.snapshot.roots[path.tree.index()], root) != root
+            }
+        }
+    }
+
+    /// The same for step `from` and those above, as far up as it is news.
+    pub(super) fn settle(&mut self, path: &Path, from: usize) {
+        assert!(from < path.length, "a step of the path");
+        for at in (0..=from).rev() {
+            if !self.settle_one(path, at) {
+                break;
+            }
+        }
+    }
+
+    /// Takes and writes the runs of a cell, and checks that `needed` pages are left.
+    fn take_runs(&mut self, content: &Content<'_>, needed: u64) -> Result<CellRuns, Error> {
+        let mut runs = CellRuns::default();
+        if content.body.len() > TREE_BODY_INLINE_BYTES_MAX {
+            runs.body = Some(self.write_run(content.body)?);
+        }
+        if content.key.len() > TREE_KEY_INLINE_BYTES_MAX {
+            match self.write_run(content.key) {
+                Ok(run) => runs.key = Some(run),
+                Err(error) => return self.undo_runs(runs, error),
+            }
+        }
+        match self.need_pages(needed) {
+            Ok(()) => Ok(runs),
+            Err(error) => self.undo_runs(runs, error),
+        }
+    }
+
+    fn undo_runs<T>(&mut self, runs: CellRuns, error: Error) -> Result<T, Error> {
+        for run in [runs.body, runs.key].into_iter().flatten() {
+            self.free(run_pages(&run), run.birth);
+        }
+        Err(error)
+    }
+
+    /// Writes a new run.
+    pub(super) fn write_run(&mut self, bytes: &[u8]) -> Result<RunRef, Error> {
+        let pages = self.space.take_run(pages_for(bytes.len())).ok_or(Error::OutOfPages)?;
+        Ok(self.fill_run(pages, bytes))
+    }
+
+    /// Writes a run into pages taken for it.
+    pub(super) fn fill_run(&mut self, pages: PageRange, bytes: &[u8]) -> RunRef {
+        assert!(pages.count == pages_for(bytes.len()), "a run fills its pages");
+        self.shared.arena().write_run(&mut self.permit, pages.first, bytes);
+        self.shared.set_verified(pages);
+        let length = u32::try_from(bytes.len()).expect("bounded by TREE_RUN_BYTES_MAX");
+        RunRef { page: pages.first, birth: self.txn(), length, checksum: crc32c(0, bytes) }
+    }
+
+    /// Writes the cell's bytes into `self.cell`.
+    fn build_cell(&mut self, tree: TreeId, content: &Content<'_>, runs: CellRuns) {
+        let mut flags = if content.weighted { flag::WEIGHTED } else { 0 };
+        let body = if runs.body.is_some() { &[][..] } else { content.body };
+        let key = tree.split(content.key);
+        let (main, tail) = match runs.key {
+            Some(_) => (&key.main[..TREE_KEY_PREFIX_BYTES], key.tail),
+            None => (key.main, key.tail),
+        };
+        if runs.body.is_some() {
+            flags |= flag::BODY_RUN;
+        }
+        if runs.key.is_some() {
+            flags |= flag::KEY_RUN;
+        }
+        let out = &mut self.cell;
+        out.clear();
+        let [head_length, _] = short(content.head.len()).to_le_bytes();
+        out.extend_from_slice(&[flags, head_length]);
+        out.extend_from_slice(&short(main.len() + tail.len()).to_le_bytes());
+        out.extend_from_slice(&short(body.len()).to_le_bytes());
+        for part in [main, tail, content.head, body] {
+            out.extend_from_slice(part);
+        }
+        for run in [runs.body, runs.key].into_iter().flatten() {
+            out.extend_from_slice(&run.to_bytes());
+        }
+    }
+
+    /// Takes the leaf's cell at the path out and frees its runs.
+    fn remove_cell(&mut self, path: &Path) -> Result<(), Error> {
+        let Step { page, at, .. } = path.leaf();
+        let node = self.checked(page);
+        let cell: LeafCell<'_> = node.leaf_cell(at).ok_or_else(|| node.torn_cell())?;
+        let runs = [cell.body_run, cell.key.run];
+        for run in runs.into_iter().flatten() {
+            self.release(run_pages(&run), run.birth)?;
+        }
+        edit::remove(self.page_mut(page), at);
+        Ok(())
+    }
+
+    /// Puts `self.cell` into the leaf at the path, splitting pages as needed.
+    fn insert_cell(&mut self, path: &Path, reserve: Option<PageRange>) -> Result<(), Error> {
+        let Step { page, at, .. } = path.leaf();
+        if self.cell.len() + SLOT_BYTES <= self.checked(page).room() {
+            let cell = std::mem::take(&mut self.cell);
+            let (target, scratch) = self.page_and_scratch(page);
+            edit::insert(target, scratch, at, &cell);
+            edit::put_last_insert(target, at);
+            self.cell = cell;
+            self.settle(path, path.last());
+        } else {
+            self.split_leaf(path, reserve)?;
+            return Ok(());
+        }
+        if let Some(pages) = reserve {
+            self.free(pages, self.txn());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,271 @@
+//! What disks do: power cuts in the middle of a checkpoint, and writes that are torn, lost, misdirected or rot later.
+
+use std::collections::BTreeMap;
+
+use super::world::{Image, Model, Random, World, model_key, whole};
+use crate::limits::PAGE_BYTES;
+use crate::tree::{Error, Tree, View};
+use crate::types::{PageNumber, ShardId, TxnId};
+
+/// Writes a random prefix of sectors of the new page over the old one.
+fn tear(old: &mut [u8], new: &[u8], random: &mut Random) {
+    let sectors = random.size(PAGE_BYTES / 512 + 1);
+    old[..sectors * 512].copy_from_slice(&new[..sectors * 512]);
+}
+
+/// Cuts the power during the checkpoint in progress; the model that must be found again.
+fn power_cut(world: &mut World, durable: &Model) -> Model {
+    let Some((plan, model)) = world.plan.take() else { return durable.clone() };
+    let mut writes = Image::writes(&plan);
+    let meta = writes.pop().unwrap();
+    // Before the first barrier: whatever pages, in whatever state.
+    let before_barrier = world.random.one_in(2);
+    for (page, bytes) in writes {
+        match world.random.below(if before_barrier { 4 } else { 1 }) {
+            0 | 1 => world.image.page_mut(page).copy_from_slice(&bytes),
+            2 => tear(world.image.page_mut(page), &bytes, &mut world.random),
+            _ => {}
+        }
+    }
+    if before_barrier {
+        return durable.clone();
+    }
+    match world.random.below(3) {
+        0 => return durable.clone(),
+        1 => {
+            let old = world.image.page_mut(meta.0).to_vec();
+            tear(world.image.page_mut(meta.0), &meta.1, &mut world.random);
+            let now = world.image.page_mut(meta.0).to_vec();
+            // Every difference may have lain in the sectors written.
+            if now != meta.1 {
+                assert!(now == old || now != meta.1);
+                return durable.clone();
+            }
+        }
+        _ => world.image.page_mut(meta.0).copy_from_slice(&meta.1),
+    }
+    model
+}
+
+#[test]
+fn power_cuts_lose_nothing_that_was_durable() {
+    for seed in 1..=40 {
+        println!("seed {seed}");
+        let mut world = World::new(seed);
+        let mut durable: Option<Model> = None;
+        for _ in 0..120 {
+            let removes = world.random.below(8);
+            world.transact(25, removes);
+            match world.random.below(8) {
+                0 => world.begin_checkpoint(),
+                1 => {
+                    if let Some((_, model)) = &world.plan {
+                        durable = Some(model.clone());
+                    }
+                    world.finish_checkpoint();
+                }
+                2 => {
+                    let Some(model) = &durable else { continue };
+                    let model = power_cut(&mut world, model);
+                    let World { random, image, .. } = world;
+                    world = World::resume(random, image, model.clone());
+                    assert!(!world.tree.stats().map_rebuilt);
+                    durable = Some(model);
+                    world.verify();
+                }
+                _ => {}
+            }
+            // `transact` may have finished a checkpoint by itself, to grow the file.
+            if world.plan.is_none() && world.tree.stats().checkpoints > 0 && durable.is_none() {
+                break;
+            }
+        }
+        world.verify();
+    }
+}
+
+/// A store with several checkpoints behind it, and the models by transaction.
+fn history(seed: u64) -> (World, BTreeMap<TxnId, Model>, Image) {
+    let mut world = World::new(seed);
+    world.huge_keys = true;
+    let mut models = BTreeMap::new();
+    let mut before = world.image.clone();
+    for _ in 0..4 {
+        for _ in 0..6 {
+            world.transact(120, 3);
+        }
+        world.begin_checkpoint();
+        if let Some((plan, model)) = &world.plan {
+            models.insert(plan.txn(), model.clone());
+        }
+        before = world.image.clone();
+        before.resize(world.tree.file_pages().max(before.pages()));
+        world.finish_checkpoint();
+    }
+    (world, models, before)
+}
+
+/// Reads all that can be read: whatever is served must be the model's. The errors met.
+fn read_leniently(view: View<'_>, model: &Model) -> Vec<Error> {
+    let mut errors = vec![];
+    for (tree, cells) in model {
+        let mut cursor = view.cursor(*tree);
+        for key in cells.keys() {
+            match view.find(*tree, &whole(key)) {
+                Ok(cell) => {
+                    let cell = cell.expect("a key of the model is there, or an error is");
+                    let entry = &cells[key];
+                    assert_eq!(
+                        (cell.head, cell.body, cell.weighted),
+                        (&entry.head[..], &entry.body[..], entry.weighted)
+                    );
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        let mut more = cursor.seek_first();
+        let mut expected = cells.keys();
+        while let Ok(true) = more {
+            match cursor.key() {
+                Ok(key) => assert_eq!(key.map(|key| model_key(*tree, key)).as_ref(), expected.next()),
+                Err(error) => {
+                    expected.next();
+                    errors.push(error);
+                }
+            }
+            more = cursor.next();
+        }
+        match more {
+            Ok(_) => assert_eq!(expected.next(), None),
+            Err(error) => errors.push(error),
+        }
+    }
+    errors
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    Torn,
+    Lost,
+    Misdirected,
+    Rotten,
+}
+
+/// Puts one fault into what the last checkpoint wrote; whether the file is different now.
+fn inject(image: &mut Image, before: &Image, page: PageNumber, fault: Fault, random: &mut Random) -> bool {
+    let mut old = before.clone();
+    old.resize(image.pages().max(old.pages()));
+    let new = image.page_mut(page).to_vec();
+    let old = old.page_mut(page).to_vec();
+    match fault {
+        Fault::Torn => {
+            image.page_mut(page).copy_from_slice(&old);
+            tear(image.page_mut(page), &new, random);
+        }
+        Fault::Lost => image.page_mut(page).copy_from_slice(&old),
+        Fault::Misdirected => {
+            image.page_mut(page).copy_from_slice(&old);
+            let other = PageNumber(random.below(image.pages()));
+            image.page_mut(other).copy_from_slice(&new);
+            return true;
+        }
+        Fault::Rotten => image.page_mut(page)[random.size(PAGE_BYTES)] ^= 1 << random.below(8),
+    }
+    image.page_mut(page) != new
+}
+
+/// Opens the damaged file: it must be refused, or serve only what is right. Whether anything was noticed.
+fn survives(image: &Image, models: &BTreeMap<TxnId, Model>, newest: TxnId) -> bool {
+    let tree: Tree = match image.open(super::world::RESERVED) {
+        Ok(tree) => tree,
+        Err(error) => {
+            println!("refused: {error}");
+            return true;
+        }
+    };
+    let model = &models[&tree.txn()];
+    let reader = tree.shared().reader(ShardId(0));
+    let errors = read_leniently(reader.pin().view(), model);
+    let noticed = !errors.is_empty() || tree.stats().map_rebuilt || tree.txn() != newest;
+    if let Ok(report) = tree.check() {
+        assert!(errors.is_empty(), "a check finds what reading found: {errors:?} {report:?}");
+        tree.assert_invariants();
+    }
+    noticed
+}
+
+#[test]
+fn damaged_pages_are_never_served() {
+    let mut noticed = BTreeMap::new();
+    for seed in 1..=6 {
+        println!("seed {seed}");
+        let (mut world, models, before) = history(seed);
+        let newest = *models.keys().last().unwrap();
+        for round in 0..120 {
+            let faults = [Fault::Torn, Fault::Lost, Fault::Misdirected, Fault::Rotten];
+            let fault = faults[round % 4];
+            let page = PageNumber(world.random.below(world.image.pages()));
+            let mut image = world.image.clone();
+            if !inject(&mut image, &before, page, fault, &mut world.random) {
+                continue;
+            }
+            if survives(&image, &models, newest) {
+                *noticed.entry(round % 4).or_insert(0) += 1;
+            }
+        }
+    }
+    // Faults in free pages go unnoticed, and should; but each kind must have hit something.
+    assert!((0..4).all(|fault| noticed.get(&fault).is_some_and(|count| *count > 5)), "{noticed:?}");
+}
+
+#[test]
+fn damaged_metas_and_map_blocks_cost_nothing_that_is_needed() {
+    for seed in 1..=4 {
+        let (mut world, models, _) = history(seed);
+        let newest = *models.keys().last().unwrap();
+        for page in 0..5 {
+            let mut image = world.image.clone();
+            image.page_mut(PageNumber(page))[100] ^= 0x10;
+            survives(&image, &models, newest);
+            // The map can be built from the trees; then everything goes on.
+            if page >= 3 {
+                let mut resumed = World::resume(world.random.clone(), image, models[&newest].clone());
+                assert_eq!(resumed.tree.txn(), newest);
+                for _ in 0..20 {
+                    resumed.transact(40, 4);
+                    resumed.begin_checkpoint();
+                    resumed.finish_checkpoint();
+                }
+                resumed.verify();
+            }
+        }
+        // Two metas gone leave the third; all three leave nothing to trust.
+        let mut image = world.image.clone();
+        (0..3).for_each(|page| image.page_mut(PageNumber(page))[9] ^= 1);
+        assert_eq!(image.open(super::world::RESERVED).unwrap_err(), Error::NoMeta);
+        (0..3).for_each(|page| image.page_mut(PageNumber(page)).fill(0));
+        assert_eq!(image.open(super::world::RESERVED).unwrap_err(), Error::NoStore);
+        let mut image = world.image.clone();
+        image.resize(world.tree.file_pages() - 1);
+        assert!(matches!(image.open(super::world::RESERVED).unwrap_err(), Error::ShortFile { .. }));
+        world.verify();
+    }
+}
+
+#[test]
+fn a_lost_write_is_found_when_the_shell_drops_its_copies() {
+    // The arena itself plays the file here: what a checkpoint wrote is checked again after `forget_verified`.
+    let mut world = World::new(9);
+    for _ in 0..10 {
+        world.transact(50, 2);
+    }
+    world.begin_checkpoint();
+    let (plan, model) = world.plan.take().unwrap();
+    let ranges: Vec<_> = plan.ranges().collect();
+    let shared = world.tree.shared();
+    world.tree.on_checkpoint_done(plan);
+    assert!(read_leniently(world.reader.pin().view(), &model).is_empty());
+    ranges.iter().for_each(|range| shared.forget_verified(*range));
+    // The pages in memory were never sealed: exactly what a lost write would leave behind.
+    assert!(!read_leniently(world.reader.pin().view(), &model).is_empty());
+}

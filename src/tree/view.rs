@@ -1,0 +1,290 @@
+//! Reading a snapshot: pages checked on first touch, point lookups, ranks.
+//!
+//! Invariants
+//! - A page is served only if it was made by this process or its checksum, number and structure were checked since the
+//!   process began, and if birth, level and tree are what its parent says: a lost or misdirected write has another birth.
+//! - Nothing here allocates.
+
+use crate::codec::crc32c;
+use crate::limits::TREE_LEVELS_MAX;
+use crate::types::{PageNumber, TxnId};
+
+use super::cursor::Cursor;
+use super::error::Error;
+use super::holds::PageRange;
+use super::key::{Key, TreeId};
+use super::node::{LeafCell, Node, RunRef, Runs, flag};
+use super::page::{index, is_sealed, number, pages_for};
+use super::readers::{Pinned, Shared, single};
+use super::snapshot::{Root, Snapshot, Stamp};
+
+/// A node as its parent names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NodeAt {
+    pub(super) tree: TreeId,
+    pub(super) page: PageNumber,
+    pub(super) birth: TxnId,
+    pub(super) level: u8,
+    pub(super) weight: u64,
+}
+
+impl NodeAt {
+    /// The root of a tree that has cells.
+    pub(super) fn root(tree: TreeId, root: &Root) -> Self {
+        assert!(!root.is_empty(), "an empty tree has no root page");
+        Self { tree, page: root.page, birth: root.birth, level: root.level, weight: root.weight }
+    }
+}
+
+/// An error about `page`.
+pub(super) fn corrupt(page: PageNumber, what: &'static str) -> Error {
+    Error::Corrupt { page, what }
+}
+
+impl Shared {
+    /// A node, checked.
+    pub(super) fn node(&self, at: NodeAt) -> Result<Node<'_>, Error> {
+        if at.page.0 >= self.granted() {
+            return Err(corrupt(at.page, "page number beyond the file"));
+        }
+        let node = Node::new(self.arena().page(at.page));
+        if !self.is_verified(at.page) {
+            self.verify_node(at.page, node)?;
+        }
+        if node.birth() != at.birth {
+            return Err(corrupt(at.page, "birth differs from the parent's: a write was lost"));
+        }
+        if node.level() != at.level || node.tree() != at.tree.number() || number(node.page()) != at.page {
+            return Err(corrupt(at.page, "not the node that the parent names"));
+        }
+        if node.weight() != at.weight {
+            return Err(corrupt(at.page, "weight differs from the parent's"));
+        }
+        Ok(node)
+    }
+
+    #[cold]
+    fn verify_node(&self, at: PageNumber, node: Node<'_>) -> Result<(), Error> {
+        if !is_sealed(node.page()) {
+            return Err(corrupt(at, "checksum"));
+        }
+        if node.number() != at {
+            return Err(corrupt(at, "holds another page: a write was misdirected"));
+        }
+        node.validate().map_err(|what| corrupt(at, what))?;
+        self.set_verified(single(at));
+        Ok(())
+    }
+
+    /// The child behind cell `at` of a branch.
+    pub(super) fn child(&self, tree: TreeId, branch: Node<'_>, at: usize) -> Result<Node<'_>, Error> {
+        let cell = branch.branch_cell(at).ok_or_else(|| branch.torn_cell())?;
+        let level = branch.level().checked_sub(1).ok_or_else(|| branch.torn_cell())?;
+        if cell.birth > branch.birth() {
+            return Err(corrupt(cell.child, "made after its parent"));
+        }
+        self.node(NodeAt { tree, page: cell.child, birth: cell.birth, level, weight: cell.weight })
+    }
+
+    #[cold]
+    fn verify_run(&self, run: &RunRef, bytes: &[u8]) -> Result<(), Error> {
+        if crc32c(0, bytes) != run.checksum {
+            return Err(corrupt(run.page, "checksum of a run"));
+        }
+        self.set_verified(single(run.page));
+        Ok(())
+    }
+}
+
+impl Runs for Shared {
+    fn run(&self, run: &RunRef) -> Result<&[u8], Error> {
+        let length = usize::try_from(run.length).map_err(|_| corrupt(run.page, "length of a run"))?;
+        let end = run.page.0.checked_add(pages_for(length)).filter(|end| *end <= self.granted());
+        if end.is_none() || run.page == PageNumber(0) || length == 0 {
+            return Err(corrupt(run.page, "a run beyond the file"));
+        }
+        let bytes = self.arena().bytes(run.page, length);
+        if !self.is_verified(run.page) {
+            self.verify_run(run, bytes)?;
+        }
+        Ok(bytes)
+    }
+}
+
+/// Pages of a run.
+pub(super) fn run_pages(run: &RunRef) -> PageRange {
+    let bytes = index(u64::from(run.length));
+    PageRange { first: run.page, count: pages_for(bytes) }
+}
+
+/// An entry of a tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cell<'a> {
+    /// The whole key, tail included.
+    pub key: &'a [u8],
+    /// The part that always lies in the cell.
+    pub head: &'a [u8],
+    /// The body, in one piece wherever it lies.
+    pub body: &'a [u8],
+    /// Whether the cell counts in ranks and weights.
+    pub weighted: bool,
+}
+
+/// A snapshot of all trees, to read.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    shared: &'a Shared,
+    snapshot: &'a Snapshot,
+}
+
+/// Whatever lends a view: a pin, a transaction, or a view.
+pub trait Lend {
+    /// The view.
+    fn view(&self) -> View<'_>;
+}
+
+impl Lend for Pinned {
+    fn view(&self) -> View<'_> {
+        Pinned::view(self)
+    }
+}
+
+impl Lend for View<'_> {
+    fn view(&self) -> View<'_> {
+        *self
+    }
+}
+
+impl Pinned {
+    /// The pinned snapshot.
+    pub fn view(&self) -> View<'_> {
+        let (shared, snapshot) = self.parts();
+        View { shared, snapshot }
+    }
+
+    /// What the pinned snapshot stands for.
+    pub fn stamp(&self) -> Stamp {
+        self.parts().1.stamp
+    }
+
+    /// The transaction that made the pinned snapshot.
+    pub fn txn(&self) -> TxnId {
+        self.parts().1.txn
+    }
+}
+
+impl<'a> View<'a> {
+    /// A view of `snapshot`.
+    pub(super) fn new(shared: &'a Shared, snapshot: &'a Snapshot) -> Self {
+        Self { shared, snapshot }
+    }
+
+    /// Where the pages are.
+    pub(super) fn shared(&self) -> &'a Shared {
+        self.shared
+    }
+
+    /// The roots.
+    pub(super) fn snapshot(&self) -> &'a Snapshot {
+        self.snapshot
+    }
+
+    /// What the snapshot stands for.
+    pub fn stamp(&self) -> Stamp {
+        self.snapshot.stamp
+    }
+
+    /// The transaction that made the snapshot.
+    pub fn txn(&self) -> TxnId {
+        self.snapshot.txn
+    }
+
+    /// All weighted cells of a tree.
+    pub fn weight(&self, tree: TreeId) -> u64 {
+        self.snapshot.root(tree).weight
+    }
+
+    /// Whether a tree has no cells.
+    pub fn is_empty(&self, tree: TreeId) -> bool {
+        self.snapshot.root(tree).is_empty()
+    }
+
+    /// The cell of `key`.
+    pub fn find(&self, tree: TreeId, key: &[u8]) -> Result<Option<Cell<'a>>, Error> {
+        let probe = tree.split(key);
+        let Some(leaf) = self.descend(tree, probe, |_, _| Ok(()))? else { return Ok(None) };
+        let (at, exact) = leaf.search(self.shared, tree, probe)?;
+        if !exact {
+            return Ok(None);
+        }
+        self.cell(leaf, at).map(Some)
+    }
+
+    /// Weighted cells whose key is below `key`.
+    pub fn rank(&self, tree: TreeId, key: &[u8]) -> Result<u64, Error> {
+        let probe = tree.split(key);
+        let mut rank = 0u64;
+        let add = |node: Node<'_>, end: usize, rank: &mut u64| {
+            for at in 0..end {
+                *rank = rank.saturating_add(node.cell_weight(at).ok_or_else(|| node.torn_cell())?);
+            }
+            Ok(())
+        };
+        let leaf = self.descend(tree, probe, |branch, child| add(branch, child, &mut rank))?;
+        if let Some(leaf) = leaf {
+            let (end, _) = leaf.search(self.shared, tree, probe)?;
+            add(leaf, end, &mut rank)?;
+        }
+        Ok(rank)
+    }
+
+    /// A cursor, standing nowhere.
+    pub fn cursor(&self, tree: TreeId) -> Cursor<'a> {
+        Cursor::new(*self, tree)
+    }
+
+    /// The leaf that `probe` belongs to; `visit` sees each branch on the way and the child taken.
+    fn descend(
+        &self,
+        tree: TreeId,
+        probe: Key<'_>,
+        mut visit: impl FnMut(Node<'a>, usize) -> Result<(), Error>,
+    ) -> Result<Option<Node<'a>>, Error> {
+        let root = self.snapshot.root(tree);
+        if root.is_empty() {
+            return Ok(None);
+        }
+        let mut node = self.shared.node(NodeAt::root(tree, root))?;
+        for _ in 0..TREE_LEVELS_MAX {
+            if node.level() == 0 {
+                return Ok(Some(node));
+            }
+            let child = node.search_child(self.shared, tree, probe)?;
+            visit(node, child)?;
+            node = self.shared.child(tree, node, child)?;
+        }
+        Err(corrupt(node.number(), "levels"))
+    }
+
+    /// Cell `at` of a leaf, with its runs opened.
+    pub(super) fn cell(&self, leaf: Node<'a>, at: usize) -> Result<Cell<'a>, Error> {
+        let cell = leaf.leaf_cell(at).ok_or_else(|| leaf.torn_cell())?;
+        Ok(Cell {
+            key: self.cell_key(&cell)?,
+            head: cell.head,
+            body: match &cell.body_run {
+                Some(run) => self.shared.run(run)?,
+                None => cell.body,
+            },
+            weighted: cell.key.flags & flag::WEIGHTED != 0,
+        })
+    }
+
+    /// The whole key of a leaf's cell.
+    pub(super) fn cell_key(&self, cell: &LeafCell<'a>) -> Result<&'a [u8], Error> {
+        match &cell.key.run {
+            Some(run) => self.shared.run(run),
+            None => Ok(cell.key.inline),
+        }
+    }
+}

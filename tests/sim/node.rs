@@ -1,0 +1,249 @@
+//! One simulated member: a disk that outlives it, a run of the real replica on it, and the plans under way.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use ringbolt::replica::{Config, Input, Replica, installed_index};
+use ringbolt::tree::{self, Arena, CheckpointPlan, GrowPlan, Pinned, Reader, Tree};
+use ringbolt::types::{BootNonce, ClusterId, MemberId, Now, PageNumber, ShardId};
+use ringbolt::wal::{self, FileName, Identity, Log, RecoverInput};
+
+use crate::disk::Disk;
+use crate::jobs::{Job, Operation, TREE, of_steps};
+use crate::planted::Bug;
+
+const TREE_CONFIG: tree::Config = tree::Config { grow_pages: 256, free_pages_kept: 256 };
+const TREE_PAGES_AT_START: u64 = 1024;
+const TREE_PAGES_RESERVED: u64 = 60_000;
+const WAL: wal::Config = wal::Config { segment_bytes: 128 * 1024, segments_spare: 2, segments_max: 24 };
+const PAGE: u64 = 4096;
+
+/// What a job reports to its replica.
+pub(crate) enum Done {
+    /// A group of the log.
+    Append(wal::Sequence),
+    /// The mark.
+    Seal,
+    /// A segment.
+    Segment(wal::SegmentId),
+    /// A checkpoint; nothing if it was reported before (a planted bug).
+    Checkpoint(Option<Box<CheckpointPlan>>),
+    /// Pages.
+    Grow(GrowPlan),
+    /// Nothing waits for it.
+    Nothing,
+}
+
+/// One run of a member, from boot to crash.
+pub(crate) struct Run {
+    /// The real thing.
+    pub(crate) replica: Replica,
+    /// Its readers' side.
+    pub(crate) reader: Reader,
+    /// Plans under way, by number.
+    pub(crate) jobs: BTreeMap<u64, Job<Done>>,
+    /// The revision up to which the chronicle has seen this run.
+    pub(crate) harvested: i64,
+    /// Pins held for a long time, with the revision that they show.
+    pub(crate) pins: Vec<(Pinned, i64)>,
+    /// Groups issued and not reported, oldest first.
+    pub(crate) groups: VecDeque<wal::Sequence>,
+}
+
+/// A member with its disk.
+pub(crate) struct Node {
+    /// Its id.
+    pub(crate) id: MemberId,
+    /// What survives a crash.
+    pub(crate) disk: Disk,
+    /// The present run.
+    pub(crate) run: Option<Run>,
+    /// Number of boots.
+    pub(crate) boots: u64,
+    /// Why it will not start again, if the disk lied to it.
+    pub(crate) refused: Option<String>,
+    /// How fast its clock runs, parts per thousand of the world's.
+    pub(crate) clock_per_mille: u64,
+    /// Durable log writes as file, offset, length and time: what may rot later.
+    pub(crate) written: VecDeque<(String, usize, usize, u64)>,
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number).expect("simulated sizes are small")
+}
+
+impl Node {
+    /// A member that never ran.
+    pub(crate) fn new(id: MemberId, disk: Disk, clock_per_mille: u64) -> Self {
+        Self { id, disk, run: None, boots: 0, refused: None, clock_per_mille, written: VecDeque::new() }
+    }
+
+    /// What its clock shows.
+    pub(crate) fn local(&self, world_ns: u64) -> Now {
+        Now(world_ns / 1000 * self.clock_per_mille)
+    }
+
+    /// Starts a run from the disk. An error is a refusal to start, in the product's words.
+    pub(crate) fn boot(&mut self, world_ns: u64, seed: u64, voters: Vec<MemberId>, bug: Option<Bug>) -> Result<(), String> {
+        assert!(self.run.is_none(), "it runs already");
+        self.boots += 1;
+        let nonce = BootNonce(self.boots);
+        let mut config = Config::new(self.id, nonce, seed, voters);
+        config.checkpoint.interval = Duration::from_millis(300);
+        config.checkpoint.wal_bytes_max = 1024 * 1024;
+        config.catch_up_entries = 2000;
+        config.free_pages_low = 512;
+        let now = self.local(world_ns);
+        let names = self.disk.names();
+        let has_log = names.iter().any(|name| matches!(FileName::parse(name), Some(FileName::Segment(_) | FileName::Mark)));
+        let replica = if has_log {
+            if bug == Some(Bug::LogForgotten) && self.boots.is_multiple_of(3) {
+                self.forget_log(&names);
+                self.create(config, now)?
+            } else {
+                self.recover(config, now, nonce, bug)?
+            }
+        } else if self.disk.exists(TREE) {
+            return Err("a tree without a log".to_owned());
+        } else {
+            self.create(config, now)?
+        };
+        let reader = replica.shared().reader(ShardId(0));
+        let run =
+            Run { replica, reader, jobs: BTreeMap::new(), harvested: 0, pins: Vec::new(), groups: VecDeque::new() };
+        self.run = Some(run);
+        Ok(())
+    }
+
+    fn forget_log(&mut self, names: &[String]) {
+        names.iter().filter(|name| *name != TREE).for_each(|name| self.disk.remove(name));
+    }
+
+    fn identity(&self) -> Identity {
+        Identity { cluster: ClusterId(7), member: self.id }
+    }
+
+    fn create(&mut self, config: Config, now: Now) -> Result<Replica, String> {
+        let created = Log::create(WAL, self.identity(), config.nonce);
+        let mut job = Job::new(of_steps(created.steps), ());
+        while let crate::jobs::Progress::Goes = job.step(&mut self.disk) {}
+        let tree = self.open_tree()?;
+        Replica::create(config, now, tree, created.log).map_err(|error| error.to_string())
+    }
+
+    fn recover(&mut self, config: Config, now: Now, nonce: BootNonce, bug: Option<Bug>) -> Result<Replica, String> {
+        let tree = self.open_tree()?;
+        let recovered = match self.read_log(&tree, nonce) {
+            Err(error) if bug == Some(Bug::TruncateAtFirstBadChecksum) => {
+                self.cut_log(error.file, error.offset);
+                self.read_log(&tree, nonce)
+            }
+            outcome => outcome,
+        };
+        let mut recovered = recovered.map_err(|error| error.to_string())?;
+        let mut job = Job::new(of_steps(std::mem::take(&mut recovered.repairs)), ());
+        while let crate::jobs::Progress::Goes = job.step(&mut self.disk) {}
+        Replica::open(config, now, tree, recovered).map_err(|error| error.to_string())
+    }
+
+    fn read_log(&self, tree: &Tree, nonce: BootNonce) -> Result<wal::Recovered, wal::Error> {
+        let names = self.disk.names();
+        let stamp = tree.stamp();
+        wal::recover(RecoverInput {
+            config: WAL,
+            identity: self.identity(),
+            boot: nonce,
+            files: names.iter().filter(|name| *name != TREE).map(|name| (name.as_str(), self.disk.read(name))).collect(),
+            mark: self.disk.read("mark"),
+            tree_applied: stamp.applied_index,
+            tree_term: stamp.applied_term,
+            tree_installed: installed_index(&stamp),
+            entries_kept: 2000,
+        })
+    }
+
+    /// What a careless recovery would do: take everything from the damage on for a torn tail.
+    fn cut_log(&mut self, file: FileName, offset: u64) {
+        let name = file.to_string();
+        let length = self.disk.read(&name).len();
+        let from = index(offset).min(length) / 4096 * 4096;
+        if length > from {
+            let write = self.disk.begin(&name, u64::try_from(from).expect("small"), &vec![0; length - from]);
+            self.disk.finish(write);
+        }
+        let later = self.disk.names().into_iter().filter(|other| other.ends_with(".wal") && *other > name);
+        later.collect::<Vec<_>>().iter().for_each(|other| self.disk.remove(other));
+    }
+
+    fn open_tree(&mut self) -> Result<Tree, String> {
+        let arena = || Arena::anonymous(TREE_PAGES_RESERVED);
+        if self.disk.exists(TREE) {
+            let bytes = self.disk.read(TREE);
+            let mut arena = arena();
+            arena.load(PageNumber(0), bytes);
+            let pages = u64::try_from(bytes.len()).expect("small") / PAGE;
+            match Tree::open(arena, TREE_CONFIG, pages) {
+                Err(tree::Error::NoStore) => {}
+                outcome => return outcome.map_err(|error| error.to_string()),
+            }
+        }
+        self.disk.remove(TREE);
+        self.disk.extend(TREE, index(TREE_PAGES_AT_START * PAGE)).map_err(|_| "disk full".to_owned())?;
+        self.disk.sync_directory();
+        Tree::create(arena(), TREE_CONFIG, TREE_PAGES_AT_START).map_err(|error| error.to_string())
+    }
+
+    /// The power goes.
+    pub(crate) fn crash(&mut self) {
+        self.run = None;
+        self.disk.crash();
+    }
+}
+
+/// The operations of a checkpoint, with the planted bugs that concern it.
+pub(crate) fn checkpoint_operations(plan: &CheckpointPlan, bug: Option<Bug>) -> VecDeque<Operation> {
+    let mut operations = VecDeque::new();
+    let mut skip = bug == Some(Bug::PageNotWritten);
+    for range in plan.ranges() {
+        for page in (range.first.0..range.end().0).map(PageNumber) {
+            let mut bytes = [0; 4096];
+            plan.write_page(page, &mut bytes);
+            if !std::mem::take(&mut skip) {
+                operations.push_back(Operation::Page(page.0 * PAGE, bytes.to_vec()));
+            }
+        }
+    }
+    for (page, bytes) in plan.map_blocks() {
+        operations.push_back(Operation::Page(page.0 * PAGE, bytes.to_vec()));
+    }
+    let (page, bytes) = plan.meta();
+    let meta = Operation::Page(page.0 * PAGE, bytes.to_vec());
+    match bug {
+        Some(Bug::MetaBeforePages) => {
+            operations.push_front(Operation::SyncTree);
+            operations.push_front(meta);
+        }
+        Some(Bug::NoBarrierBeforeMeta) => operations.push_back(meta),
+        _ => {
+            operations.push_back(Operation::SyncTree);
+            operations.push_back(meta);
+        }
+    }
+    operations.push_back(Operation::SyncTree);
+    operations
+}
+
+/// The input that a finished or failed job makes.
+pub(crate) fn input_of(done: Done, full: bool) -> Option<Input> {
+    use ringbolt::replica::Failure;
+    Some(match done {
+        Done::Append(sequence) => Input::AppendDone(sequence),
+        Done::Seal => Input::SealDone,
+        Done::Segment(segment) if full => Input::SegmentFailed(segment, Failure::NoSpace),
+        Done::Segment(segment) => Input::SegmentReady(segment),
+        Done::Checkpoint(plan) => Input::CheckpointDone(*plan?),
+        Done::Grow(plan) if full => Input::GrowFailed(plan, Failure::NoSpace),
+        Done::Grow(plan) => Input::GrowDone(plan),
+        Done::Nothing => return None,
+    })
+}
