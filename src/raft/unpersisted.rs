@@ -14,8 +14,8 @@
 //! - While a group that replaces older entries is not durable, no older group is reported. The library knows an entry by
 //!   index and term alone, and would take the older write for the newer one of the same entry:
 //!    1. entries 6 to 8 of term 2 are in flight; 2. a leader of term 3 replaces 6, which is in flight too; 3. a leader of
-//!    term 4 sends 6 to 8 of term 2 again; 4. the first write is done: 8 of term 2 counts as durable, though a crash now
-//!    would leave 6 of term 3.
+//!       term 4 sends 6 to 8 of term 2 again; 4. the first write is done: 8 of term 2 counts as durable, though a crash now
+//!       would leave 6 of term 3.
 //! - At most one group is staged; a ready without anything to write joins the youngest group.
 
 use std::collections::VecDeque;

@@ -64,10 +64,9 @@ const SEEDS_TO_FIND: u64 = 40;
 fn options_for(bug: Bug, seed: u64) -> Options {
     let mut options = Options { bug: Some(bug), ..Options::draw(seed) };
     // Where a bug needs others to show it, there are others.
-    options.members = match bug {
-        Bug::FollowerAcknowledgesEarly | Bug::VoteNotPersisted | Bug::ReadWithoutIndex => 3,
-        _ => options.members,
-    };
+    if matches!(bug, Bug::FollowerAcknowledgesEarly | Bug::VoteNotPersisted | Bug::ReadWithoutIndex) {
+        options.members = 3;
+    }
     options.liars = 0;
     options.clients = options.clients.max(4);
     options

@@ -438,7 +438,7 @@ impl World {
                 }
             }
             Output::ReadFailed { tickets, .. } => tickets.iter().for_each(|ticket| self.close(*ticket)),
-            Output::LeaderChanged(leadership) => self.note(leadership.term.0 * 31 + at as u64),
+            Output::LeaderChanged(leadership) => self.note(leadership.term.0 * 31 + self.nodes[at].id.0),
             Output::Stopped => return Err("a replica stopped that nobody asked to".to_owned()),
             Output::Fatal(error) => return self.refuse(at, error.to_string()),
         }
