@@ -11,7 +11,7 @@ use ringbolt::apply::{Applier, CommittedEntry, Payload};
 use ringbolt::command::{BatchBuilder, Kind, Outcome, PutRequest, RangeRequest};
 use ringbolt::net::{Address, Bound};
 use ringbolt::proto::etcdserverpb::StatusRequest;
-use ringbolt::rpc::{self, Answers, Call, Handler, Shutdown, http1};
+use ringbolt::rpc::{self, Answers, Call, Handler, HttpRequest, HttpResponse, Shutdown};
 use ringbolt::service::{Identity, Member, MemberStatus, ProposeError, ReadError, Service, Settings, serve_connection};
 use ringbolt::tree::{Arena, Config, Pinned, Reader, Tree};
 use ringbolt::types::{BootNonce, ClusterId, MemberId, RaftIndex, Revision, ShardId, Term};
@@ -50,9 +50,12 @@ impl Store {
         let reader = tree.shared().reader(ShardId(0));
         let store = Self(Rc::new(Inner { tree: RefCell::new(tree), reader, identity, applied: Cell::default() }));
         let value = Bytes::from(vec![b'v'; 256]);
+        let large = Bytes::from(vec![b'l'; 1024]);
         for number in 0..10_000 {
-            let put = PutRequest { key: key(number), value: value.clone(), ..PutRequest::default() };
-            store.apply(Kind::Put, &put.encode_to_vec()).expect("puts succeed");
+            for (key, value) in [(key(number), &value), (large_key(number), &large)] {
+                let put = PutRequest { key, value: value.clone(), ..PutRequest::default() };
+                store.apply(Kind::Put, &put.encode_to_vec()).expect("puts succeed");
+            }
         }
         store
     }
@@ -102,22 +105,28 @@ struct Empty;
 
 impl Handler for Empty {
     fn call(&self, call: Call) -> impl Future<Output = ()> + 'static {
-        async move {
-            let Call { mut requests, mut reply, .. } = call;
-            match reply.only(&mut requests, Answers::One).await {
-                Ok(_) => reply.message(Bytes::from_static(&[0; 5])).await,
-                Err(status) => reply.finish(status),
-            }
-        }
+        answer_empty(call)
     }
 
-    fn request(&self, _: http1::Request) -> impl Future<Output = http1::Response> + 'static {
-        async { http1::Response::new(Bytes::new()) }
+    fn request(&self, _: HttpRequest) -> impl Future<Output = HttpResponse> + 'static {
+        std::future::ready(HttpResponse::new(Bytes::new()))
+    }
+}
+
+async fn answer_empty(call: Call) {
+    let Call { mut requests, mut reply, .. } = call;
+    match reply.only(&mut requests, Answers::One).await {
+        Ok(_) => reply.message(Bytes::from_static(&[0; 5])).await,
+        Err(status) => reply.finish(status),
     }
 }
 
 fn key(number: u32) -> Bytes {
     Bytes::from(format!("/registry/pods/default/pod-{number:08}"))
+}
+
+fn large_key(number: u32) -> Bytes {
+    Bytes::from(format!("/registry/secrets/secret-{number:08}"))
 }
 
 /// Starts a server; gives its address and the file in which the kernel accounts its thread's CPU.
@@ -139,7 +148,7 @@ fn serve(transport_alone: bool) -> (SocketAddr, String) {
                 if transport_alone {
                     rpc::serve(connection.attach().expect("attached"), Empty, context).await
                 } else {
-                    serve_connection(connection, service).await
+                    serve_connection(connection.attach().expect("attached"), service).await
                 }
             };
             glommio::spawn_local(async move { drop(served.await) }).detach();
@@ -290,17 +299,30 @@ fn main() {
     let get =
         |serializable| framed(RangeRequest { key: key(77), serializable, ..RangeRequest::default() }.encode_to_vec());
     let put = PutRequest { key: key(78), value: Bytes::from(vec![b'w'; 256]), ..PutRequest::default() };
+    let secrets = || RangeRequest {
+        key: Bytes::from_static(b"/registry/secrets/"),
+        range_end: Bytes::from_static(b"/registry/secrets0"),
+        ..RangeRequest::default()
+    };
+    let page = framed(RangeRequest { limit: 500, ..secrets() }.encode_to_vec());
+    let count = framed(RangeRequest { count_only: true, ..secrets() }.encode_to_vec());
+    let list = framed(secrets().encode_to_vec());
+    let range = "/etcdserverpb.KV/Range";
+    // Name, server, path, request, and by how much fewer calls are made.
     let works = [
-        ("empty unary call", &transport, "/bench.Front/Empty", vec![0; 5]),
-        ("status", &services, "/etcdserverpb.Maintenance/Status", framed(StatusRequest {}.encode_to_vec())),
-        ("get, serializable", &services, "/etcdserverpb.KV/Range", get(true)),
-        ("get, linearizable", &services, "/etcdserverpb.KV/Range", get(false)),
-        ("put of 256 B", &services, "/etcdserverpb.KV/Put", framed(put.encode_to_vec())),
+        ("empty unary call", &transport, "/bench.Front/Empty", vec![0; 5], 1),
+        ("status", &services, "/etcdserverpb.Maintenance/Status", framed(StatusRequest {}.encode_to_vec()), 1),
+        ("get, serializable", &services, range, get(true), 1),
+        ("get, linearizable", &services, range, get(false), 1),
+        ("put of 256 B", &services, "/etcdserverpb.KV/Put", framed(put.encode_to_vec()), 1),
+        ("count of 10,000", &services, range, count, 1),
+        ("page of 500 x 1 KiB", &services, range, page, 20),
+        ("list of 10,000 x 1 KiB", &services, range, list, 200),
     ];
     println!("{:24} {:>8} {:>8} {:>8}   server CPU, us a call", "connections x depth", "1 x 1", "1 x 100", "100 x 10");
-    for (name, target, path, message) in works {
+    for (name, target, path, message, fewer) in works {
         let shapes = [(1, 1), (1, 100), (100, 10)];
-        let [one, deep, wide] = shapes.map(|shape| measure(target, path, &message, shape, calls));
+        let [one, deep, wide] = shapes.map(|shape| measure(target, path, &message, shape, calls / fewer));
         println!("{name:24} {one:8.2} {deep:8.2} {wide:8.2}");
     }
 }

@@ -51,6 +51,9 @@ pub const TREE_LEVELS_MAX: usize = 24;
 /// Pages whose state one block of the free map holds: 64 MiB of file.
 pub const TREE_GROUP_PAGES: u64 = 16_384;
 
+/// Groups whose map blocks lie together, so that opening a store reads them in long stretches: 8 GiB of file.
+pub const TREE_REGION_GROUPS: u64 = 128;
+
 /// The unit in which space goes back to the file system: 256 KiB, one word of the free map.
 pub const TREE_CHUNK_PAGES: u64 = 64;
 
@@ -69,9 +72,11 @@ pub const TREE_SLOTS_PER_BLOCK: usize = 8;
 /// Blocks of reader slots: 32,768 different pinned snapshots at once, above any bound on concurrent reads.
 pub const TREE_SLOT_BLOCKS_MAX: usize = 4096;
 
-/// The smallest tree file: metas, the first group's map and room for the first roots.
-pub const TREE_FILE_PAGES_MIN: u64 = 64;
+/// The smallest tree file: metas, the first region's map, and as much again for the first roots.
+pub const TREE_FILE_PAGES_MIN: u64 = 512;
 
+const _: () = assert!(TREE_FILE_PAGES_MIN >= 4 * TREE_REGION_GROUPS, "the first region's map leaves room");
+const _: () = assert!(TREE_FILE_PAGES_MIN.is_multiple_of(TREE_CHUNK_PAGES), "files are whole chunks");
 const _: () = assert!(TREE_GROUP_PAGES.is_multiple_of(TREE_CHUNK_PAGES), "a chunk lies in one group");
 const _: () = assert!(TREE_CHUNK_PAGES == 64, "a chunk is one word of the free map");
 const _: () = assert!(TREE_KEY_PREFIX_BYTES < TREE_KEY_INLINE_BYTES_MAX, "a prefix is shorter than an inline key");
@@ -195,6 +200,9 @@ pub const RAFT_ENTRY_OVERHEAD_BYTES: u64 = 128;
 /// Entries that may wait for the disk: beyond it a leader takes no proposals and a follower no appends. So what gathers
 /// behind a slow write still fits into one group of the WAL.
 pub const RAFT_UNPERSISTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Entries that may wait to be applied, beside the window's own bound: a store that waits for space holds them in memory.
+pub const RAFT_UNAPPLIED_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// Committed data handed over in one go: bounds one turn of applying.
 pub const RAFT_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -426,6 +434,10 @@ pub const CALLS_PER_TURN_MAX: usize = 64;
 /// Answer bytes that wait in a stream for the client's window, beyond which the encoder waits too. Bounds what a slow
 /// reader holds.
 pub const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a client may take nothing of an answer that waits for it. Stops readers that hold old pages of the tree for
+/// ever.
+pub const SEND_STALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// Bytes gathered in one turn before they go to the socket: one system call for many small answers.
 pub const WRITE_GATHER_BYTES: usize = 64 * 1024;

@@ -7,4 +7,5 @@ pub mod error;
 pub mod log;
 pub mod map;
 pub mod open;
+pub mod open_files;
 pub mod read;

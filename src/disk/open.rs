@@ -109,9 +109,10 @@ impl From<Error> for OpenError {
 }
 
 fn offset_of(error: &tree::Error) -> String {
-    match error {
-        tree::Error::Corrupt { page, .. } => format!("offset {}: ", page.0.saturating_mul(4096)),
-        _ => String::new(),
+    if let tree::Error::Corrupt { page, .. } = error {
+        format!("offset {}: ", page.0.saturating_mul(limits::TREE_PAGE_BYTES))
+    } else {
+        String::new()
     }
 }
 

@@ -9,7 +9,8 @@
 //!
 //! Must not know: HTTP, TLS, executors other than the one it was attached on.
 
-use super::stream::{Socket, Stream};
+use super::socket::{Peer, Socket};
+use super::stream::Stream;
 use crate::limits;
 use glommio::io::PollableFd;
 use std::io;
@@ -28,29 +29,11 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// Who is at the other end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Peer {
-    /// A TCP client.
-    Tcp(SocketAddr),
-    /// A client on this machine, through a socket file.
-    Unix,
-}
-
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(formatter, "{address}"),
             Self::Unix(path) => write!(formatter, "unix://{}", path.display()),
-        }
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(formatter, "{address}"),
-            Self::Unix => formatter.write_str("@"),
         }
     }
 }

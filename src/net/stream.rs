@@ -6,63 +6,14 @@
 //!
 //! Must not know: what the bytes mean. TLS will wrap it through the same two traits.
 
-use super::listener::Peer;
+use super::socket::{Peer, Socket};
 use crate::limits;
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use futures_lite::ready;
 use glommio::io::{PollState, PollableFd};
-use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-
-/// The two kinds of sockets, blocking calls never made on them.
-#[derive(Debug)]
-pub(super) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl AsRawFd for Socket {
-    fn as_raw_fd(&self) -> RawFd {
-        match self {
-            Self::Tcp(stream) => stream.as_raw_fd(),
-            Self::Unix(stream) => stream.as_raw_fd(),
-        }
-    }
-}
-
-impl Socket {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => Read::read(&mut &*stream, buffer),
-            Self::Unix(stream) => Read::read(&mut &*stream, buffer),
-        }
-    }
-
-    fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        match (self, buffers) {
-            (Self::Tcp(stream), [one]) => Write::write(&mut &*stream, one),
-            (Self::Tcp(stream), _) => Write::write_vectored(&mut &*stream, buffers),
-            (Self::Unix(stream), [one]) => Write::write(&mut &*stream, one),
-            (Self::Unix(stream), _) => Write::write_vectored(&mut &*stream, buffers),
-        }
-    }
-
-    fn shutdown_write(&self) -> io::Result<()> {
-        let done = match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
-        };
-        match done {
-            // The peer was first.
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-            other => other,
-        }
-    }
-}
 
 /// One direction's wait for readiness.
 #[derive(Debug, Default)]

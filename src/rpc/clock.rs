@@ -3,12 +3,16 @@
 //! Invariants
 //! - An alarm registers once with the executor for each task that waits on it: glommio's timer registers anew at every
 //!   poll, which would leave one entry in its wheel for each.
+//! - An alarm that is woken up to a tick of that wheel too early, as can be, waits once more.
 
 use glommio::timer::Timer;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+
+/// Two ticks of glommio's timer wheel, which rounds times down to one.
+const WHEEL_TICKS: Duration = Duration::from_millis(2);
 
 /// The time.
 pub(super) fn now() -> Instant {
@@ -42,10 +46,12 @@ impl Alarm {
             self.waiting = None;
             return Poll::Ready(());
         }
-        if self.waiting.as_ref().is_some_and(|(_, waker)| waker.will_wake(context.waker())) {
+        let left = self.at - now;
+        let registered = self.waiting.as_ref().is_some_and(|(_, waker)| waker.will_wake(context.waker()));
+        if registered && left > WHEEL_TICKS {
             return Poll::Pending;
         }
-        let mut timer = Timer::new(self.at - now);
+        let mut timer = Timer::new(left.max(WHEEL_TICKS / 2));
         let polled = Pin::new(&mut timer).poll(context);
         self.waiting = Some((timer, context.waker().clone()));
         polled.map(|_| ())

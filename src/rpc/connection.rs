@@ -10,10 +10,12 @@
 //!
 //! Must not know: services.
 
+use super::calls::{Calls, Open};
 use super::clock::{self, Alarm};
 use super::context::Context as Shared;
 use super::exchange::{self, Call, Reply, Requests};
 use super::frame::Budget;
+use super::handler::Handler;
 use super::head::Head;
 use super::http1;
 use super::pings::{PingPolicy, Verdict};
@@ -26,59 +28,12 @@ use futures_lite::ready;
 use h2::server::{Builder, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
-use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// What serves the calls and requests of a connection.
-pub trait Handler: Clone + 'static {
-    /// Serves one gRPC call to its end.
-    fn call(&self, call: Call) -> impl Future<Output = ()> + 'static;
-
-    /// Answers one HTTP/1.1 request.
-    fn request(&self, request: http1::Request) -> impl Future<Output = http1::Response> + 'static;
-}
-
-/// What the tasks of a connection's calls tell its driver.
-#[derive(Debug, Default)]
-struct Calls {
-    open: Cell<usize>,
-    /// Something was sent since the last ping.
-    answered: Cell<bool>,
-}
-
-/// One open call, counted while it lives.
-#[derive(Debug)]
-pub(super) struct Open {
-    calls: Rc<Calls>,
-    shared: Shared,
-}
-
-impl Open {
-    fn new(calls: &Rc<Calls>, shared: &Shared) -> Self {
-        calls.open.set(calls.open.get() + 1);
-        shared.count(|stats| stats.calls_begun += 1);
-        Self { calls: Rc::clone(calls), shared: shared.clone() }
-    }
-
-    /// Something is being sent.
-    pub(super) fn on_answer(&self) {
-        self.calls.answered.set(true);
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let open = self.calls.open.get();
-        assert!(open > 0, "a call ends once");
-        self.calls.open.set(open - 1);
-        self.shared.count(|stats| stats.calls_ended += 1);
-    }
-}
 
 /// Serves one connection to its end. An error says how the client's side of it broke; nobody needs to act on it.
 pub async fn serve<T, H>(io: T, handler: H, shared: Shared) -> io::Result<()>
@@ -226,12 +181,8 @@ where
                 Poll::Pending => self.poll_health(context),
             };
         }
-        let sent = self.wire.end_turn(context);
-        match (sent, self.ended.is_some()) {
-            (Poll::Ready(Ok(())), true) => Poll::Ready(self.ended.take().expect("seen just now")),
-            (Poll::Ready(Err(error)), _) => Poll::Ready(Err(error)),
-            (Poll::Ready(Ok(())) | Poll::Pending, _) => Poll::Pending,
-        }
+        ready!(self.wire.end_turn(context))?;
+        self.ended.take().map_or(Poll::Pending, Poll::Ready)
     }
 
     fn poll_machine(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -258,7 +209,7 @@ where
                 glommio::spawn_local(self.handler.call(Call { head, requests, reply })).detach();
             }
             Err(refusal) => {
-                self.calls.answered.set(true);
+                self.calls.on_answer();
                 exchange::refuse(respond, &refusal);
             }
         }
@@ -274,8 +225,8 @@ where
     /// Pings of the client and of ours: `Some` when the connection must end for them.
     fn poll_health(&mut self, context: &mut Context<'_>) -> Option<io::Result<()>> {
         for _ in 0..self.wire.take_pings() {
-            let answered = self.calls.answered.take();
-            if self.pings.on_ping(clock::now(), self.calls.open.get(), answered) == Verdict::TooMany {
+            let answered = self.calls.take_answered();
+            if self.pings.on_ping(clock::now(), self.calls.open(), answered) == Verdict::TooMany {
                 self.say_too_many_pings();
                 return Some(Ok(()));
             }

@@ -9,8 +9,8 @@
 //!
 //! Must not know: services, schemas.
 
+use super::calls::Open;
 use super::clock::Alarm;
-use super::connection::Open;
 use super::frame::{self, Budget, Deframer, FrameError};
 use super::head::{GRPC, Head, Refusal};
 use super::status::{self, Code, Status};
@@ -18,7 +18,7 @@ use crate::limits;
 use bytes::Bytes;
 use futures_lite::ready;
 use h2::server::SendResponse;
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use std::future::{Future, poll_fn};
@@ -153,13 +153,15 @@ pub struct Reply {
     sending: Sending,
     content_type: HeaderValue,
     deadline: Option<Alarm>,
+    /// The client left, or its deadline passed: nobody reads what would still be sent.
+    given_up: bool,
     open: Open,
 }
 
 impl Reply {
     pub(super) fn new(respond: SendResponse<Bytes>, head: &Head, open: Open) -> Self {
         let deadline = head.deadline().map(Alarm::at);
-        Self { sending: Sending::Before(respond), content_type: head.content_type(), deadline, open }
+        Self { sending: Sending::Before(respond), content_type: head.content_type(), deadline, given_up: false, open }
     }
 
     /// Does `work`, but no longer than the caller waits for it: `Err` when the client reset the stream or is gone, or
@@ -195,12 +197,12 @@ impl Reply {
             Sending::Messages(stream) => stream.poll_reset(context).is_ready(),
             Sending::Done => true,
         };
-        if reset {
-            return Poll::Ready(Status::CANCELED);
-        }
-        match &mut self.deadline {
-            Some(alarm) => alarm.poll(context).map(|()| Status::DEADLINE_EXCEEDED),
-            None => Poll::Pending,
+        let late = self.deadline.as_mut().is_some_and(|alarm| alarm.poll(context).is_ready());
+        self.given_up = reset || late;
+        match (reset, late) {
+            (true, _) => Poll::Ready(Status::CANCELED),
+            (false, true) => Poll::Ready(Status::DEADLINE_EXCEEDED),
+            (false, false) => Poll::Pending,
         }
     }
 
@@ -219,10 +221,20 @@ impl Reply {
         self.finish(Status::OK);
     }
 
-    /// Sends bytes of framed messages as the client's window allows.
+    /// Sends bytes of framed messages as the client's window allows. A client that takes none of them for
+    /// `limits::SEND_STALL_TIMEOUT` is given up.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), Status> {
         while !bytes.is_empty() {
-            let room = poll_fn(|context| self.poll_room(context, bytes.len())).await?;
+            let mut stall = None;
+            let room = poll_fn(|context| match self.poll_room(context, bytes.len()) {
+                Poll::Pending => {
+                    let stall = stall.get_or_insert_with(|| Alarm::after(limits::SEND_STALL_TIMEOUT));
+                    self.given_up = stall.poll(context).is_ready();
+                    if self.given_up { Poll::Ready(Err(Status::CANCELED)) } else { Poll::Pending }
+                }
+                ready => ready,
+            });
+            let room = room.await?;
             let part = bytes.split_to(room.min(bytes.len()));
             let stream = self.messages().ok_or(Status::CANCELED)?;
             stream.send_data(part, false).map_err(|_| Status::CANCELED)?;
@@ -270,6 +282,8 @@ impl Reply {
         self.open.on_answer();
         match std::mem::replace(&mut self.sending, Sending::Done) {
             Sending::Before(respond) => only_trailers(respond, StatusCode::OK, self.content_type.clone(), &status),
+            // Trailers would wait behind messages that nobody takes, and those in our memory.
+            Sending::Messages(mut stream) if self.given_up => stream.send_reset(Reason::CANCEL),
             Sending::Messages(mut stream) => {
                 let mut trailers = HeaderMap::with_capacity(2);
                 put_status(&mut trailers, &status);
@@ -298,7 +312,8 @@ fn put_status(headers: &mut HeaderMap, status: &Status) {
     headers.insert(GRPC_STATUS, HeaderValue::from_static(status.code.text()));
     if !status.message.is_empty() {
         let message = HeaderValue::from_str(&status::percent_encoded(&status.message));
-        headers.insert(GRPC_MESSAGE, message.expect("only printable ASCII is left"));
+        assert!(message.is_ok(), "only printable ASCII is left of {:?}", status.message);
+        headers.extend(message.map(|message| (GRPC_MESSAGE, message)));
     }
 }
 

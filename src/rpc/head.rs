@@ -120,8 +120,11 @@ fn answer_type(value: &HeaderValue) -> Option<HeaderValue> {
 fn check_binary(name: &str, value: &HeaderValue) -> Result<(), Refusal> {
     let bytes = value.as_bytes();
     let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    let padding =
-        if bytes.len() % 4 == 0 { bytes.iter().rev().take(2).filter(|byte| **byte == b'=').count() } else { 0 };
+    let padding = if bytes.len().is_multiple_of(4) {
+        bytes.iter().rev().take(2).filter(|byte| **byte == b'=').count()
+    } else {
+        0
+    };
     let text = &bytes[..bytes.len() - padding];
     let wrong = text.iter().position(|byte| !in_alphabet(*byte)).or((text.len() % 4 == 1).then_some(text.len()));
     let Some(place) = wrong else { return Ok(()) };

@@ -7,8 +7,9 @@
 //! Must not know: which paths there are.
 
 use super::clock::Alarm;
-use super::connection::Handler;
+
 use super::context::Context as Shared;
+use super::handler::{Handler, HttpRequest, HttpResponse};
 use super::wire::Wire;
 use crate::limits;
 use bytes::Bytes;
@@ -22,12 +23,6 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::task::Poll;
-
-/// A request with its whole body.
-pub type Request = http::Request<Bytes>;
-
-/// An answer with its whole body.
-pub type Response = http::Response<Bytes>;
 
 /// Serves HTTP/1.1 until the client leaves, is silent for too long, or the shutdown has begun and its request is
 /// answered.
@@ -70,9 +65,9 @@ async fn answer<H: Handler>(
 ) -> Result<http::Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let response = match Limited::new(body, limits::HTTP1_BODY_BYTES_MAX).collect().await {
-        Ok(body) => handler.request(Request::from_parts(parts, body.to_bytes())).await,
+        Ok(body) => handler.request(HttpRequest::from_parts(parts, body.to_bytes())).await,
         Err(_) => {
-            let mut refused = Response::new(Bytes::from_static(b"http: request body too large\n"));
+            let mut refused = HttpResponse::new(Bytes::from_static(b"http: request body too large\n"));
             *refused.status_mut() = http::StatusCode::PAYLOAD_TOO_LARGE;
             refused
         }

@@ -1,12 +1,14 @@
 //! gRPC over HTTP/2, and plain HTTP/1.1, on one connection of one executor. No word of the services above is known here.
 
+mod calls;
 mod clock;
 mod connection;
 mod context;
 mod exchange;
 pub mod frame;
+mod handler;
 mod head;
-pub mod http1;
+mod http1;
 mod pings;
 mod shutdown;
 mod status;
@@ -17,9 +19,10 @@ mod tests;
 mod timeout;
 mod wire;
 
-pub use connection::{Handler, serve};
+pub use connection::serve;
 pub use context::{Config, Context, Stats};
 pub use exchange::{Answers, Call, Reply, Requests, framed};
+pub use handler::{Handler, HttpRequest, HttpResponse};
 pub use head::Head;
 pub use shutdown::Shutdown;
 pub use status::{Code, Status};

@@ -14,7 +14,7 @@ use crate::limits;
 use std::time::Instant;
 
 const HEADER_BYTES: usize = 9;
-const PREFACE_BYTES: u32 = 24;
+const PREFACE_BYTES: usize = 24;
 const KIND_HEADERS: u8 = 1;
 const KIND_PING: u8 = 6;
 const FLAG_ACK: u8 = 1;
@@ -24,7 +24,7 @@ const FLAG_ACK: u8 = 1;
 pub(super) struct FrameScan {
     header: [u8; HEADER_BYTES],
     have: usize,
-    skip: u32,
+    skip: usize,
     /// Pings seen and not yet taken.
     pings: u32,
     /// The highest stream that the client opened.
@@ -50,8 +50,8 @@ impl FrameScan {
     /// Looks at the next bytes read.
     pub(super) fn look(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let skipped = usize::try_from(self.skip).expect("usize has 64 bits").min(bytes.len());
-            self.skip -= u32::try_from(skipped).expect("at most skip");
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
             bytes = &bytes[skipped..];
             let taken = (HEADER_BYTES - self.have).min(bytes.len());
             self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
@@ -66,7 +66,8 @@ impl FrameScan {
 
     fn on_header(&mut self) {
         let [a, b, c, kind, flags, s0, s1, s2, s3] = self.header;
-        self.skip = u32::from_be_bytes([0, a, b, c]);
+        assert_eq!(self.skip, 0, "a header follows the payload before it");
+        self.skip = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(usize::MAX);
         match kind {
             KIND_PING if flags & FLAG_ACK == 0 => self.pings += 1,
             KIND_HEADERS => self.stream_last = self.stream_last.max(u32::from_be_bytes([s0 & 0x7f, s1, s2, s3])),

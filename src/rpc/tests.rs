@@ -33,9 +33,9 @@ impl Handler for Echo {
         async move { handler.serve(call).await }
     }
 
-    fn request(&self, request: http1::Request) -> impl Future<Output = http1::Response> + 'static {
+    fn request(&self, request: HttpRequest) -> impl Future<Output = HttpResponse> + 'static {
         let body = format!("{} {}", request.method(), request.uri().path());
-        async move { http1::Response::new(Bytes::from(body)) }
+        async move { HttpResponse::new(Bytes::from(body)) }
     }
 }
 
@@ -349,5 +349,89 @@ fn a_unix_socket_serves_as_well_and_its_file_goes() {
         server.await.unwrap();
         drop(listener);
         assert!(!path.exists());
+    });
+}
+
+/// Random bytes from a seed (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % below
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next(256).to_be_bytes()[7]
+    }
+
+    /// Frames that are nearly right: true kinds, small streams, any flags and payloads, now and then a wrong length.
+    fn frames(&mut self) -> Vec<u8> {
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        for _ in 0..self.next(30) {
+            let payload: Vec<u8> = match self.next(3) {
+                // A true header block, of a call without body.
+                0 => [&[0x83, 0x86, 0x44, 11][..], b"/echo/Unary", &[0x5f, 16], b"application/grpc"].concat(),
+                1 => vec![0; 8],
+                _ => (0..self.next(40)).map(|_| self.byte()).collect(),
+            };
+            let length = if self.next(10) == 0 { self.next(1 << 15) } else { u64::try_from(payload.len()).unwrap() };
+            bytes.extend_from_slice(&length.to_be_bytes()[5..]);
+            bytes.extend_from_slice(&[self.next(11).to_be_bytes()[7], self.byte(), 0, 0, 0]);
+            bytes.push(self.next(8).to_be_bytes()[7]);
+            bytes.extend_from_slice(&payload);
+        }
+        bytes
+    }
+}
+
+#[test]
+fn random_frames_end_at_worst_their_own_connection() {
+    run(|| async {
+        let server = Server::start(Config::default());
+        let client = server.client().await;
+        for seed in 1..300 {
+            let bytes = Random(seed).frames();
+            let mut stream = server.connect();
+            // The server may have ended the connection before it has read all.
+            let _ = stream.write_all(&bytes).await;
+            let _ = stream.close().await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+            assert_eq!(unary(&client, "/echo/Unary", b"x").await.code(), "0", "seed {seed}");
+        }
+        drop(client);
+        let stats = || server.context.stats();
+        while stats().connections_ended < stats().connections_begun || stats().calls_ended < stats().calls_begun {
+            glommio::executor().yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn a_reader_whose_deadline_passes_is_reset_and_holds_nothing() {
+    run(|| async {
+        let server = Server::start(Config::default());
+        let mut builder = h2::client::Builder::new();
+        let client = TestClient::connect_with(server.connect(), builder.initial_window_size(1000)).await;
+        let mut send = client.send.clone().ready().await.unwrap();
+        let head = request_to("/echo/Big").header("grpc-timeout", "30m").body(()).unwrap();
+        let (response, mut stream) = send.send_request(head, false).unwrap();
+        stream.send_data(framed_bytes(&1_000_000u32.to_be_bytes()), true).unwrap();
+        let mut body = response.await.unwrap().into_body();
+        // The window is never opened again.
+        let mut received = 0;
+        let ended = loop {
+            match body.data().await {
+                Some(Ok(chunk)) => received += chunk.len(),
+                Some(Err(error)) => break error.reason(),
+                None => panic!("the answer came whole"),
+            }
+        };
+        assert_eq!((received, ended), (1000, Some(h2::Reason::CANCEL)));
+        let stats = server.context.stats();
+        assert_eq!(stats.calls_begun, stats.calls_ended);
     });
 }

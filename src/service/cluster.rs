@@ -2,7 +2,7 @@
 
 use super::header;
 use super::member::{Member, MemberRecord};
-use super::router::Service;
+use super::server::Service;
 use super::status::Error;
 use crate::proto::etcdserverpb::{Member as WireMember, MemberListRequest, MemberListResponse};
 use crate::rpc;

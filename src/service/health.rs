@@ -1,7 +1,7 @@
 //! gRPC's own health service: one service, named "", that serves from the start.
 
 use super::member::Member;
-use super::router::Service;
+use super::server::Service;
 use super::status::Error;
 use crate::proto::grpc::health::v1::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,

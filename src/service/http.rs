@@ -6,13 +6,12 @@
 //! Must not know: gRPC. The JSON gateway will stand beside this file.
 
 use super::member::Member;
-use super::router::Service;
+use super::server::Service;
 use super::status::Error;
 use super::{metrics, version};
 use crate::command::RangeRequest;
 use crate::mvcc::{Scan, Work};
-use crate::rpc::Status;
-use crate::rpc::http1::{Request, Response};
+use crate::rpc::{HttpRequest as Request, HttpResponse as Response, Status};
 use ::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CONTENT_TYPE,
     HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS,

@@ -8,7 +8,7 @@
 
 use super::header;
 use super::member::Member;
-use super::router::Service;
+use super::server::Service;
 use super::status::Error;
 use crate::command::{CompactionRequest, DeleteRangeRequest, Kind, Outcome, PutRequest, Response, TxnRequest};
 use crate::mvcc::{self, check};
@@ -92,8 +92,7 @@ async fn propose<M: Member>(service: &Service<M>, kind: Kind, message: Bytes) ->
 
 /// Whether etcd would find a request too large: it counts its own envelope.
 fn exceeds(message_bytes: usize, request_bytes_max: usize) -> bool {
-    let length = u64::try_from(message_bytes).expect("64 bits");
     let prefix = prost::length_delimiter_len(message_bytes);
-    assert!(prefix <= 10, "the length {length} as a varint");
+    assert!((1..=10).contains(&prefix), "the length {message_bytes} as a varint");
     message_bytes + prefix + ENVELOPE_BYTES > request_bytes_max
 }

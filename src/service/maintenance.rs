@@ -2,7 +2,7 @@
 
 use super::header;
 use super::member::Member;
-use super::router::Service;
+use super::server::Service;
 use super::status::{Error, NO_LEADER};
 use super::version;
 use crate::limits;

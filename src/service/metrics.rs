@@ -4,10 +4,10 @@
 //! - A name is written once, with its help and type before it.
 
 use super::member::Member;
-use super::router::Service;
+use super::server::Service;
 use super::version;
 use crate::mvcc::Position;
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
 /// The text that is being written.
 #[derive(Debug, Default)]
@@ -19,8 +19,8 @@ impl Page {
     }
 
     fn labelled(&mut self, kind: &str, name: &str, help: &str, labels: &str, value: impl Display) {
-        let written = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}\n");
-        written.expect("a string takes all");
+        assert!(!self.0.contains(&format!("# TYPE {name} ")), "{name} is written once");
+        self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}\n"));
     }
 }
 

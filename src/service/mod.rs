@@ -12,10 +12,12 @@ mod member;
 mod metrics;
 mod range;
 mod router;
+mod server;
 mod status;
 #[cfg(test)]
 mod tests;
 pub mod version;
 
 pub use member::{Identity, Member, MemberRecord, MemberStatus, ProposeError, ReadError, Timeout};
-pub use router::{Service, Settings, serve_connection};
+pub use router::serve_connection;
+pub use server::{Service, Settings};

@@ -10,7 +10,7 @@
 
 use super::header;
 use super::member::Member;
-use super::router::Service;
+use super::server::Service;
 use super::status::Error;
 use crate::command::{RangeRequest, ResponseHeader};
 use crate::limits;
@@ -114,10 +114,10 @@ impl Large {
         encoding::message::encode(HEADER, &self.header, &mut head);
         let tail = self.scan.tail();
         let around = head.len() + tail.encoded_length();
-        let length = self.scan.encoded_length() + u64::try_from(around).expect("64 bits");
-        let length = usize::try_from(length).expect("64 bits");
+        let pairs = usize::try_from(self.scan.encoded_length()).unwrap_or(usize::MAX);
+        let length = pairs.saturating_add(around);
         if length > limits::RESPONSE_BYTES_MAX {
-            return Err(Error::ResponseTooLarge(u64::try_from(length).expect("64 bits")));
+            return Err(Error::ResponseTooLarge(length));
         }
         let mut out = Vec::with_capacity(2 * limits::RANGE_CHUNK_BYTES);
         out.extend_from_slice(&frame::prefix(length));
@@ -173,7 +173,7 @@ impl Large {
 fn as_stream_message(response: &[u8]) -> Bytes {
     let mut out = frame::open(response.len() + 11);
     encoding::encode_key(RANGE_RESPONSE, WireType::LengthDelimited, &mut out);
-    encoding::encode_varint(u64::try_from(response.len()).expect("64 bits"), &mut out);
+    prost::encode_length_delimiter(response.len(), &mut out).expect("a vector grows");
     out.extend_from_slice(response);
     frame::seal(out)
 }

@@ -20,7 +20,7 @@ pub(super) enum Error {
     /// The encoded request is larger than the cluster replicates.
     RequestTooLarge,
     /// The answer is larger than gRPC's clients take.
-    ResponseTooLarge(u64),
+    ResponseTooLarge(usize),
     /// The metadata `client-api-version` is no text.
     InvalidClientApiVersion,
     /// A learner does not serve this.

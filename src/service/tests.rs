@@ -32,7 +32,7 @@ impl World {
         let service = Service::new(member.clone(), settings, shutdown.clone());
         let _accepting = glommio::spawn_local(async move {
             loop {
-                let served = serve_connection(listener.accept().await.unwrap(), service.clone());
+                let served = serve_connection(listener.accept().await.unwrap().attach().unwrap(), service.clone());
                 glommio::spawn_local(async move { drop(served.await) }).detach();
             }
         });

@@ -139,7 +139,9 @@ impl Serving {
         let (front, service) = (Rc::clone(&self.front), self.service.clone());
         glommio::spawn_local(async move {
             // What ended a connection concerns its client alone, who sees it too.
-            let _ = serve_connection(connection, service).await;
+            if let Ok(stream) = connection.attach() {
+                let _ = serve_connection(stream, service).await;
+            }
             front.on_connection_closed();
         })
         .detach();

@@ -242,9 +242,12 @@ struct ReaderInner {
 }
 
 impl ReaderInner {
+    fn block(&self, at: usize) -> &SlotBlock {
+        self.shared.block(at).expect("a block that this reader owns")
+    }
+
     fn slot(&self, at: usize) -> &AtomicU64 {
-        let block = self.shared.block(at / TREE_SLOTS_PER_BLOCK).expect("a block that this reader owns");
-        &block.slots[at % TREE_SLOTS_PER_BLOCK]
+        &self.block(at / TREE_SLOTS_PER_BLOCK).slots[at % TREE_SLOTS_PER_BLOCK]
     }
 
     fn take_slot(&self) -> usize {
@@ -262,7 +265,7 @@ impl ReaderInner {
 impl Drop for ReaderInner {
     fn drop(&mut self) {
         for at in self.blocks.take() {
-            let block = self.shared.block(at).expect("a block that this reader owns");
+            let block = self.block(at);
             assert!(block.slots.iter().all(|slot| slot.load(Ordering::Relaxed) == 0), "pins keep their reader alive");
             block.owned.store(false, Ordering::Release);
         }
@@ -302,6 +305,7 @@ impl Reader {
                 continue;
             }
             if let Some(words) = shared.read_ring(txn) {
+                assert!(words[0] == txn, "the ring's slot belongs to the transaction it names");
                 return Snapshot::from_words(&words);
             }
         }

@@ -106,6 +106,7 @@ impl Tree {
             return Err(Error::ShortFile { pages_expected: TREE_FILE_PAGES_MIN, pages_found: granted_pages });
         }
         reserve_suffices(&arena, granted_pages)?;
+        let granted_pages = whole_chunks(granted_pages);
         let first = Snapshot { txn: TxnId(1), ..Snapshot::default() };
         let mut space = Space::new(first.txn);
         space.grow(PageRange { first: PageNumber(0), count: granted_pages });
@@ -123,7 +124,7 @@ impl Tree {
         if meta.page_count > file_pages {
             return Err(Error::ShortFile { pages_expected: meta.page_count, pages_found: file_pages });
         }
-        if meta.page_count < TREE_FILE_PAGES_MIN {
+        if meta.page_count < TREE_FILE_PAGES_MIN || !meta.page_count.is_multiple_of(TREE_CHUNK_PAGES) {
             return Err(Error::Corrupt { page: meta.page_number(), what: "page count" });
         }
         let shared = Arc::new(Shared::new(arena, meta.page_count, &meta.snapshot));
@@ -185,6 +186,8 @@ impl Tree {
 
     pub(super) fn publish(&mut self, stamp: Stamp) -> TxnId {
         let editor = &mut self.editor;
+        assert!(editor.snapshot.txn == self.published.txn.next(), "a transaction is running");
+        assert!(stamp.applied_index >= self.published.stamp.applied_index, "the applied index never goes back");
         editor.snapshot.stamp = stamp;
         self.published = editor.snapshot;
         editor.shared.publish(&self.published);
@@ -280,7 +283,8 @@ impl Tree {
             Some(hole) => hole,
             None => {
                 let first = self.file_pages();
-                let count = wanted.min(self.editor.shared.arena().reserved_pages() - first);
+                let left = self.editor.shared.arena().reserved_pages() - first;
+                let count = wanted.next_multiple_of(TREE_CHUNK_PAGES).min(whole_chunks(left));
                 PageRange { first: PageNumber(first), count }
             }
         };
@@ -296,6 +300,7 @@ impl Tree {
         assert!(self.growing, "a grow plan is out");
         self.growing = false;
         let pages = PageRange { first: plan.first_page, count: plan.page_count };
+        assert!(pages.end().0 <= self.editor.shared.arena().reserved_pages(), "the plan kept to the reserved range");
         self.editor.space.grow(pages);
         self.editor.shared.set_granted(self.file_pages());
     }
@@ -335,6 +340,7 @@ impl Tree {
         space.changed.clear();
         space.dirty.clear();
         space.raw.clear();
+        assert!(self.durable < Some(txn), "checkpoints ascend");
         self.in_progress = Some(txn);
         Some(plan)
     }
@@ -356,6 +362,11 @@ impl Tree {
 /// Whether a snapshot is still needed. `pins` ascend.
 fn is_held(txn: TxnId, pins: &[TxnId], durable: Option<TxnId>, in_progress: Option<TxnId>) -> bool {
     durable == Some(txn) || in_progress == Some(txn) || pins.binary_search(&txn).is_ok()
+}
+
+/// Pages of the whole chunks among `pages`.
+fn whole_chunks(pages: u64) -> u64 {
+    pages / TREE_CHUNK_PAGES * TREE_CHUNK_PAGES
 }
 
 fn reserve_suffices(arena: &Arena, pages_needed: u64) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use crate::types::ShardId;
 #[test]
 fn space_goes_back_after_mass_deletes_and_is_granted_again() {
     for seed in [4, 5] {
-        let mut world = World::new(seed);
+        let mut world = World::with(seed, CONFIG);
         world.key_space = 20_000;
         for _ in 0..120 {
             world.transact(400, 0);
@@ -61,8 +61,8 @@ fn space_goes_back_after_mass_deletes_and_is_granted_again() {
 #[test]
 fn whole_groups_leave_the_file_and_come_again() {
     let reserved = 3 * TREE_GROUP_PAGES;
-    let mut tree = Tree::create(Arena::anonymous(reserved), CONFIG, 64).unwrap();
-    let mut image = Image::new(64);
+    let mut tree = Tree::create(Arena::anonymous(reserved), CONFIG, 512).unwrap();
+    let mut image = Image::new(512);
     for round in 0..3u64 {
         let body = vec![7; 3_000_000];
         let mut keys = vec![];

@@ -1,4 +1,5 @@
-//! The process's limit of open files: each connection is one, so the soft limit is raised to the hard one at start.
+//! The process's limit of open files, which connections count against as well: the soft limit is raised to the hard one
+//! at start.
 //!
 //! Invariants
 //! - The limit is only ever raised; a failure is told to the caller and changes nothing.
