@@ -383,6 +383,12 @@ pub const ZERO_FILL_BYTES: usize = 1 << 20;
 pub const ZERO_FILL_PAUSE_MS: u64 = 4;
 // ---- net ----
 
+/// Tries to bind an address that is in use before a start gives up, `BIND_RETRY` apart: 2 s together.
+pub const BIND_TRIES: u32 = 100;
+
+/// The pause between two such tries.
+pub const BIND_RETRY: Duration = Duration::from_millis(20);
+
 /// Polls of one readiness registration before it is renewed: the reactor keeps a waker for each.
 pub const POLLS_PER_REGISTRATION_MAX: u32 = 64;
 
@@ -475,9 +481,6 @@ const _: () =
 const _: () = assert!(SEND_BUFFER_BYTES_MAX <= WRITE_GATHER_BYTES, "what one stream may send goes out in one write");
 
 // ---- service ----
-
-/// What etcd counts for a put against the quota, beside key and value.
-pub const PUT_OVERHEAD_BYTES: u64 = 256;
 
 /// The first guess at a range's answer: most are a key or a few.
 pub const RANGE_SMALL_BYTES: usize = 512;

@@ -19,7 +19,7 @@ use crate::replica::{self, Replica, installed_index};
 use crate::service::{Identity, Settings};
 use crate::shard::{self, Board, Common, Plan, StopSignals};
 use crate::types::{BootNonce, Now};
-use crate::wal;
+use crate::{limits, wal};
 
 /// Serves until a signal comes. An error is the record to end with.
 pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
@@ -60,9 +60,26 @@ fn fatal(message: &'static str, why: impl ToString) -> Record {
 fn bind(config: &Config) -> Result<Vec<Bound>, Record> {
     let bind_one = |url: &Url| {
         let problem = |error| bind_problem(url, "--listen-client-urls", &error).record();
-        Bound::bind(&address(url).map_err(problem)?).map_err(problem)
+        bind_patiently(&address(url).map_err(problem)?).map_err(problem)
     };
     config.listen.client.iter().map(bind_one).collect()
+}
+
+/// Binds, and gives a killed predecessor the moment that the kernel takes to let go of its sockets: a ring that still holds an
+/// accept keeps the listener for a little while after the process is gone.
+fn bind_patiently(address: &Address) -> std::io::Result<Bound> {
+    for _ in 0..limits::BIND_TRIES {
+        match Bound::bind(address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => pause(),
+            outcome => return outcome,
+        }
+    }
+    Bound::bind(address)
+}
+
+#[expect(clippy::disallowed_methods, reason = "no executor runs yet: this is the main thread before the start")]
+fn pause() {
+    std::thread::sleep(limits::BIND_RETRY);
 }
 
 /// Where a URL asks to listen. Of a name with several addresses (localhost), the first IPv4 one, as Go's net package has it.

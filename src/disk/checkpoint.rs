@@ -8,12 +8,12 @@
 use crate::disk::error::Error;
 use crate::disk::map::TreeFile;
 use crate::limits;
-use crate::tree::{CheckpointPlan, GiveBack};
+use crate::tree::{CheckpointPlan, GiveBack, Shared};
 use crate::types::PageNumber;
 
 /// Writes what `plan` says to `file`; when it returns `Ok`, the checkpoint is durable and the process's own copies of its
-/// pages are given back.
-pub fn run(file: &TreeFile, plan: &CheckpointPlan) -> Result<(), Error> {
+/// pages are given back: what is read of them from now on comes from the file, and is checked again.
+pub fn run(file: &TreeFile, shared: &Shared, plan: &CheckpointPlan) -> Result<(), Error> {
     let mut batch = Batch::new(file);
     for range in plan.ranges() {
         for page in (range.first.0..range.end().0).map(PageNumber) {
@@ -30,6 +30,7 @@ pub fn run(file: &TreeFile, plan: &CheckpointPlan) -> Result<(), Error> {
     file.sync()?;
     for range in plan.ranges() {
         file.drop_private(range.first, range.count);
+        shared.forget_verified(range);
     }
     Ok(())
 }

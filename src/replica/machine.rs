@@ -54,7 +54,7 @@ pub(super) struct Physical {
     /// Who waits.
     pub(super) waiter: Waiter,
     /// The answer.
-    pub(super) outcome: Outcome,
+    pub(super) outcome: Result<Outcome, Refusal>,
     /// Up to which revision rows must be gone.
     pub(super) revision: Revision,
 }

@@ -192,10 +192,15 @@ impl Replica {
             match outcome {
                 Ok(outcome) => match physical_revision(&outcome) {
                     Some(revision) if !self.store.is_compacted(revision)? => {
-                        self.physical.push(Physical { waiter, outcome, revision });
+                        self.physical.push(Physical { waiter, outcome: Ok(outcome), revision });
                     }
                     Some(_) | None => answers.push(waiter, Ok(outcome)),
                 },
+                Err(crate::mvcc::Error::Compacted) if self.store.is_compacting() => {
+                    let revision = self.store.stamp().compacted;
+                    let outcome = Err(Refusal::Request(crate::mvcc::Error::Compacted));
+                    self.physical.push(Physical { waiter, outcome, revision });
+                }
                 Err(error) => answers.push(waiter, Err(Refusal::Request(error))),
             }
         }
@@ -240,7 +245,7 @@ impl Replica {
         let mut answers = Answers::default();
         for waiting in std::mem::take(&mut self.physical) {
             if self.store.is_compacted(waiting.revision)? {
-                answers.push(waiting.waiter, Ok(waiting.outcome));
+                answers.push(waiting.waiter, waiting.outcome);
             } else {
                 self.physical.push(waiting);
             }

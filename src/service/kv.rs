@@ -23,7 +23,7 @@ const ENVELOPE_BYTES: usize = 15;
 
 pub(super) async fn put<M: Member>(service: Service<M>, request: PutRequest, message: Bytes) -> Result<Bytes, Error> {
     check::check_put(&request)?;
-    quota::check(service.member(), quota::put_cost(&request))?;
+    quota::check(service.member(), check::put_cost(&request))?;
     drop(request);
     propose(&service, Kind::Put, message).await
 }
@@ -40,7 +40,7 @@ pub(super) async fn delete_range<M: Member>(
 pub(super) async fn txn<M: Member>(service: Service<M>, request: TxnRequest, message: Bytes) -> Result<Bytes, Error> {
     check::check_txn(&request, service.settings().txn_ops_max)?;
     if !check::is_read_only(&request) {
-        quota::check(service.member(), quota::txn_cost(&request))?;
+        quota::check(service.member(), check::txn_cost(&request))?;
         drop(request);
         return propose(&service, Kind::Txn, message).await;
     }

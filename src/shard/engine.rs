@@ -238,9 +238,9 @@ impl Engine {
     }
 
     fn checkpoint(&self, plan: CheckpointPlan) {
-        let (file, inbox) = (Arc::clone(&self.files.tree), Rc::clone(&self.inbox));
+        let (file, inbox, shared) = (Arc::clone(&self.files.tree), Rc::clone(&self.inbox), self.replica.shared());
         spawn(async move {
-            let run = move || (checkpoint::run(&file, &plan), plan);
+            let run = move || (checkpoint::run(&file, &shared, &plan), plan);
             let (outcome, plan) = glommio::executor().spawn_blocking(run).await;
             inbox.put(match outcome {
                 Ok(()) => Input::CheckpointDone(plan),

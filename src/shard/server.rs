@@ -264,12 +264,10 @@ async fn run_first(plan: Plan, ends: Vec<LinkEnds>, logger: log::Logger) -> Resu
     let engine = Engine::new(plan.replica, around, files.clone(), plan.common.board, logger.clone());
     let engine = glommio::spawn_local(engine.run());
 
-    let accepting =
-        accept_all(plan.listeners, &shards, &logger).map_err(|error| format!("could not listen: {error}"))?;
-    let stopping = stop(plan.signals, Rc::clone(&inbox), Rc::clone(&shards), accepting, logger.clone());
-    let stopping = glommio::spawn_local(stopping);
+    let serving = serve_until_signal(plan.listeners, plan.signals, Rc::clone(&inbox), shards, logger);
+    let serving = glommio::spawn_local(serving);
     let outcome = engine.await.map_err(|error| error.to_string());
-    stopping.cancel().await;
+    serving.cancel().await;
     for task in tasks {
         task.cancel().await;
     }
@@ -320,15 +318,34 @@ fn accept_all(listeners: Vec<Bound>, shards: &Rc<Shards>, logger: &log::Logger) 
     Ok(tasks)
 }
 
-async fn stop(signals: StopSignals, inbox: Rc<Inbox>, shards: Rc<Shards>, accepting: Accepting, logger: log::Logger) {
-    if let Err(error) = signals.stopped().await {
-        logger.error("cannot wait for signals", &[("error", error.to_string().into())]);
-        return std::future::pending().await;
-    }
-    logger.info("received signal; shutting down", &[]);
-    for task in accepting {
-        task.cancel().await;
-    }
+/// Accepts once the log is applied, so that no client is shown a state from before the last stop; ends when told to.
+async fn serve_until_signal(
+    listeners: Vec<Bound>,
+    signals: StopSignals,
+    inbox: Rc<Inbox>,
+    shards: Rc<Shards>,
+    logger: log::Logger,
+) {
+    let accepting = async {
+        while shards.serving.front.read_barrier().await.is_err() {
+            logger.warn("waiting for a leader before clients are served", &[]);
+        }
+        match accept_all(listeners, &shards, &logger) {
+            // Held until this future is dropped, which ends the tasks and closes the listeners.
+            Ok(_accepting) => std::future::pending::<()>().await,
+            Err(error) => logger.error("could not listen", &[("error", error.to_string().into())]),
+        }
+    };
+    let stopped = async {
+        match signals.stopped().await {
+            Ok(()) => logger.info("received signal; shutting down", &[]),
+            Err(error) => {
+                logger.error("cannot wait for signals", &[("error", error.to_string().into())]);
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    stopped.or(accepting).await;
     shards.drain().await;
     inbox.put(crate::replica::Input::Stop);
     std::future::pending().await
