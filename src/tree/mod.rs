@@ -2,6 +2,15 @@
 //!
 //! A single writer changes trees in transactions and publishes each at once; readers on every shard pin what is published
 //! and read it where it lies, without locks. Checkpoints write behind. The file's format is in `src/FORMAT.md`.
+//!
+//! What the shell does for it, each step in the order given and all on one queue:
+//! 1. `plan_grow`: allocate the range in the file, map it, then `on_grow_done`, or `on_grow_failed`.
+//! 2. `plan_checkpoint`: write `ranges` and `map_blocks`; barrier; write `meta`; barrier; drop its own copies of the written
+//!    pages and call `Shared::forget_verified` for them, if it keeps such; then `on_checkpoint_done`. A failure of any of
+//!    these stops the member.
+//! 3. What `on_checkpoint_done` gives back: truncate, punch; before any grow plan made later.
+//!
+//! A store that is nearly full still needs a few pages to delete from: keep some dozens free when refusing writes.
 
 mod bitmap;
 mod check;

@@ -223,6 +223,12 @@ impl Shared {
     }
 }
 
+/// Widens the races of the protocol in tests; nothing otherwise.
+fn jitter() {
+    #[cfg(test)]
+    std::thread::yield_now();
+}
+
 /// Where a page's bit stands.
 fn verified_place(page: PageNumber) -> (usize, usize, u64) {
     let (chunk, bit) = (page.0 / VERIFIED_PAGES, page.0 % VERIFIED_PAGES);
@@ -300,7 +306,9 @@ impl Reader {
         assert!(slot.load(Ordering::Relaxed) == 0, "a free slot pins nothing");
         loop {
             let txn = shared.latest.load(Ordering::SeqCst);
+            jitter();
             slot.store(txn, Ordering::SeqCst);
+            jitter();
             if shared.latest.load(Ordering::SeqCst) != txn {
                 continue;
             }
