@@ -51,6 +51,9 @@ pub const TREE_LEVELS_MAX: usize = 24;
 /// Pages whose state one block of the free map holds: 64 MiB of file.
 pub const TREE_GROUP_PAGES: u64 = 16_384;
 
+/// Groups whose map blocks lie together, so that opening a store reads them in long stretches: 8 GiB of file.
+pub const TREE_REGION_GROUPS: u64 = 128;
+
 /// The unit in which space goes back to the file system: 256 KiB, one word of the free map.
 pub const TREE_CHUNK_PAGES: u64 = 64;
 
@@ -69,9 +72,11 @@ pub const TREE_SLOTS_PER_BLOCK: usize = 8;
 /// Blocks of reader slots: 32,768 different pinned snapshots at once, above any bound on concurrent reads.
 pub const TREE_SLOT_BLOCKS_MAX: usize = 4096;
 
-/// The smallest tree file: metas, the first group's map and room for the first roots.
-pub const TREE_FILE_PAGES_MIN: u64 = 64;
+/// The smallest tree file: metas, the first region's map, and as much again for the first roots.
+pub const TREE_FILE_PAGES_MIN: u64 = 512;
 
+const _: () = assert!(TREE_FILE_PAGES_MIN >= 4 * TREE_REGION_GROUPS, "the first region's map leaves room");
+const _: () = assert!(TREE_FILE_PAGES_MIN.is_multiple_of(TREE_CHUNK_PAGES), "files are whole chunks");
 const _: () = assert!(TREE_GROUP_PAGES.is_multiple_of(TREE_CHUNK_PAGES), "a chunk lies in one group");
 const _: () = assert!(TREE_CHUNK_PAGES == 64, "a chunk is one word of the free map");
 const _: () = assert!(TREE_KEY_PREFIX_BYTES < TREE_KEY_INLINE_BYTES_MAX, "a prefix is shorter than an inline key");
@@ -195,6 +200,9 @@ pub const RAFT_ENTRY_OVERHEAD_BYTES: u64 = 128;
 /// Entries that may wait for the disk: beyond it a leader takes no proposals and a follower no appends. So what gathers
 /// behind a slow write still fits into one group of the WAL.
 pub const RAFT_UNPERSISTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Entries that may wait to be applied, beside the window's own bound: a store that waits for space holds them in memory.
+pub const RAFT_UNAPPLIED_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// Committed data handed over in one go: bounds one turn of applying.
 pub const RAFT_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -357,6 +365,10 @@ pub const TREE_PAGE_BYTES: u64 = 4096;
 /// running out of it would need a remap under readers.
 pub const TREE_RESERVED_PAGES: u64 = (1 << 40) / 4096;
 
+/// Looks at the lock of a WAL file, `ZERO_FILL_PAUSE_MS` apart, before a start gives up: 10 s, far more than a disk that
+/// still works needs for the writes that a killed process left behind.
+pub const WAL_LOCK_TRIES: u32 = 2500;
+
 /// Pages of a new tree file: 16 MiB, so that a small store never grows.
 pub const TREE_PAGES_AT_START: u64 = 4096;
 
@@ -463,6 +475,9 @@ const _: () =
 const _: () = assert!(SEND_BUFFER_BYTES_MAX <= WRITE_GATHER_BYTES, "what one stream may send goes out in one write");
 
 // ---- service ----
+
+/// What etcd counts for a put against the quota, beside key and value.
+pub const PUT_OVERHEAD_BYTES: u64 = 256;
 
 /// The first guess at a range's answer: most are a key or a few.
 pub const RANGE_SMALL_BYTES: usize = 512;

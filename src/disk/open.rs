@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::error::Error;
-use crate::disk::log::run_blocking;
+use crate::disk::log::{run_blocking, wait_for_writes};
 use crate::disk::map::TreeFile;
 use crate::disk::read::MappedFile;
 use crate::limits;
@@ -109,9 +109,10 @@ impl From<Error> for OpenError {
 }
 
 fn offset_of(error: &tree::Error) -> String {
-    match error {
-        tree::Error::Corrupt { page, .. } => format!("offset {}: ", page.0.saturating_mul(4096)),
-        _ => String::new(),
+    if let tree::Error::Corrupt { page, .. } = error {
+        format!("offset {}: ", page.0.saturating_mul(limits::TREE_PAGE_BYTES))
+    } else {
+        String::new()
     }
 }
 
@@ -225,7 +226,11 @@ impl Files {
         let mut files = Vec::new();
         for name in names {
             let wanted = matches!(FileName::parse(name), Some(FileName::Segment(_) | FileName::Mark));
-            let mapped = if wanted { Some(MappedFile::open(&directory.join(name))?) } else { None };
+            let path = directory.join(name);
+            if wanted {
+                wait_for_writes(&path)?;
+            }
+            let mapped = if wanted { Some(MappedFile::open(&path)?) } else { None };
             files.push((name.to_owned(), mapped));
         }
         Ok(Self(files))

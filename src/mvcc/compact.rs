@@ -20,7 +20,7 @@
 //! - The cursor is committed with the removals: a restart goes on where the last durable root stood.
 //! - finished <= scheduled <= current revision, and rows below the cursor are as the first invariant says.
 
-use super::history::{History, Purpose};
+use super::history::{History, Purpose, ROW_CELLS};
 use super::row::{At, Change, KeyBuffer, Version};
 use super::work::{Progress, Work};
 use super::{Error, KvHash, Writer, remembered};
@@ -171,7 +171,7 @@ pub fn compact_step(tree: &mut Tree, rows_max: usize) -> Result<Progress, Error>
 
 fn step(txn: &mut Txn<'_>, state: Compaction, rows_max: usize) -> Result<Compaction, Error> {
     if let Some(mut history) = state.hashing {
-        let mut work = Work::cells(rows_max);
+        let mut work = Work::cells(rows_max.saturating_mul(ROW_CELLS));
         let found = history.step(&txn.view(), &mut work)?;
         if let Some(hash) = found {
             let (compact_revision, hash_revision) = (history.lower, history.revision);
@@ -187,6 +187,7 @@ fn step(txn: &mut Txn<'_>, state: Compaction, rows_max: usize) -> Result<Compact
         settle(txn, row, state.scheduled, &mut buffer)?;
         cursor = row.at.next()?;
     }
+    assert!(rows.len() <= rows_max && cursor >= state.cursor, "a step goes forward, by its bound");
     if rows.len() == rows_max {
         return Ok(Compaction { cursor, ..state });
     }

@@ -24,7 +24,7 @@ use crate::tree::{TreeId, View};
 use crate::types::Revision;
 
 /// Cells that one row costs: itself, its version and the newest one.
-const ROW_CELLS: usize = 3;
+pub(super) const ROW_CELLS: usize = 3;
 
 /// What the checksum is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,6 +113,7 @@ impl History {
             cursor.next()?;
         }
         (self.kept, self.next) = (found, At::FIRST);
+        assert_ne!(self.kept, Kept::Unknown, "the search is over");
         Ok(true)
     }
 

@@ -52,7 +52,9 @@ impl<'a> Deletes<'a> {
             from = from.min(start);
             end = end.max(stop);
         }
-        self.spans.insert(from, end);
+        assert!(from < end, "a span holds a key");
+        let before = self.spans.insert(from, end);
+        assert!(before.is_none(), "spans are disjoint");
     }
 
     fn absorb(&mut self, other: Deletes<'a>) {

@@ -20,6 +20,7 @@ fn attachment(lease: LeaseId, key: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + key.len());
     bytes.extend_from_slice(&lease_key(lease));
     bytes.extend_from_slice(key);
+    assert_eq!(bytes.len(), 8 + key.len());
     bytes
 }
 

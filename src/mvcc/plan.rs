@@ -63,8 +63,10 @@ pub(super) struct Plan {
     /// At most so many pairs are read before they are sorted: etcd's limit works before the sort when an order of NONE
     /// comes with a target.
     pub(super) window: Option<u64>,
-    /// What each pair shows; `None` if only the count is wanted.
-    pub(super) fields: Option<Fields>,
+    /// Only the count is wanted.
+    pub(super) count_only: bool,
+    /// What each pair shows.
+    pub(super) fields: Fields,
     filters: Filters,
 }
 
@@ -83,6 +85,7 @@ impl Plan {
         };
         let limit = u64::try_from(request.limit).ok().filter(|limit| *limit > 0);
         let cut_first = asked == SortOrder::None && target != SortTarget::Key && !filters.any();
+        assert!(limit != Some(0), "no limit is none");
         Ok(Self {
             range: KeyRange::new(&request.key, &request.range_end),
             mode,
@@ -90,6 +93,7 @@ impl Plan {
             order: order(target, asked),
             limit,
             window: limit.filter(|_| cut_first).map(|limit| limit + 1),
+            count_only: request.count_only,
             fields: fields(request, target),
             filters,
         })
@@ -134,14 +138,12 @@ fn order(target: SortTarget, asked: SortOrder) -> Order {
     }
 }
 
-fn fields(request: &RangeRequest, target: SortTarget) -> Option<Fields> {
-    if request.count_only {
-        None
-    } else if !request.keys_only {
-        Some(Fields::All)
+fn fields(request: &RangeRequest, target: SortTarget) -> Fields {
+    if !request.keys_only {
+        Fields::All
     } else if target == SortTarget::Value {
-        Some(Fields::NoValue)
+        Fields::NoValue
     } else {
-        Some(Fields::Index)
+        Fields::Index
     }
 }

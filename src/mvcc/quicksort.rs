@@ -10,7 +10,7 @@
 //! - One step treats one span: it costs the span's length, and spans shrink. The stack holds at most a span for each
 //!   level of the recursion it stands for.
 
-use super::work::{Progress, Work};
+use super::work::{Progress, Work, wide};
 
 /// Spans up to this length are sorted by insertion.
 const INSERTION_MAX: usize = 12;
@@ -214,7 +214,7 @@ impl Quicksort {
     fn break_patterns(&mut self, start: usize, end: usize) {
         let length = end - start;
         assert!(length >= 8, "short spans are sorted by insertion");
-        let mut state = u64::try_from(length).expect("a length fits 64 bits");
+        let mut state = wide(length);
         let mask = (1u64 << bits(length)) - 1;
         let middle = start + (length / 4) * 2;
         for at in middle - 1..=middle + 1 {

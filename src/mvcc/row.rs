@@ -74,9 +74,8 @@ fn join(high: u64, low: u32) -> [u8; TAIL_BYTES] {
 }
 
 fn split(bytes: [u8; TAIL_BYTES]) -> (u64, u32) {
-    let (high, low) = bytes.split_first_chunk::<8>().expect("twelve bytes hold eight");
-    let low = <[u8; 4]>::try_from(low).expect("and four more");
-    (u64::from_be_bytes(*high), u32::from_be_bytes(low))
+    let [a, b, c, d, e, f, g, h, low @ ..] = bytes;
+    (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u32::from_be_bytes(low))
 }
 
 /// What a version says about its key, besides the value.

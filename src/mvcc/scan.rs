@@ -19,8 +19,8 @@ use super::plan::{Order, Plan};
 use super::row::{KeyBuffer, Version, newest_at};
 use super::sort::Sorter;
 use super::walk::{Mode, Step, Walk};
-use super::wire::{self, Fields, Tail};
-use super::work::{Progress, Work};
+use super::wire::{self, Tail};
+use super::work::{Progress, Work, wide};
 use super::{Error, Position};
 use crate::command::RangeRequest;
 use crate::tree::View;
@@ -100,19 +100,24 @@ impl Scan {
         work.allow_bytes(bytes_max);
         assert!(matches!(self.phase, Phase::Counting), "a whole answer is tried first");
         let start = out.len();
-        let Some(tail) = self.try_whole(view, out, work)? else {
+        let tried = self.try_whole(view, out, work);
+        if let Ok(Some(_)) = &tried {
+            self.phase = Phase::Done;
+        } else {
             out.truncate(start);
-            return Ok(None);
-        };
-        self.phase = Phase::Done;
-        Ok(Some(tail))
+        }
+        tried
     }
 
     fn try_whole(&mut self, view: &View<'_>, out: &mut Vec<u8>, work: &mut Work) -> Result<Option<Tail>, Error> {
-        let (Some(fields), Order::Keys(_)) = (self.plan.fields, self.plan.order) else {
-            return self.try_count(view, work);
-        };
-        let plan = &self.plan;
+        if self.plan.count_only {
+            let count = self.count.step(view, work)?;
+            return Ok(count.map(|count| Tail { more: false, count }));
+        }
+        if matches!(self.plan.order, Order::By(..)) {
+            return Ok(None);
+        }
+        let (plan, fields) = (&self.plan, self.plan.fields);
         let mut pass = Pass::default();
         let mut cut = Cut::None;
         let limit = plan.limit;
@@ -137,15 +142,6 @@ impl Scan {
                 Ok(count.map(|count| Tail { more: true, count }))
             }
         }
-    }
-
-    /// A whole answer that is a count alone; sorted answers are never tried whole.
-    fn try_count(&mut self, view: &View<'_>, work: &mut Work) -> Result<Option<Tail>, Error> {
-        if self.plan.fields.is_some() {
-            return Ok(None);
-        }
-        let count = self.count.step(view, work)?;
-        Ok(count.map(|count| Tail { more: false, count }))
     }
 
     /// The first pass; call until `Done`.
@@ -193,18 +189,16 @@ impl Scan {
         if self.count.step(view, work)?.is_none() {
             return Ok(Phase::Counting);
         }
-        Ok(match (self.plan.fields, self.plan.order) {
-            (None, _) => Phase::Done,
-            (Some(_), Order::Keys(_)) => Phase::Measuring(Pass::default()),
-            (Some(_), Order::By(target, direction)) => {
-                Phase::Collecting(Pass::default(), Sorter::new(target, direction))
-            }
+        Ok(match self.plan.order {
+            _ if self.plan.count_only => Phase::Done,
+            Order::Keys(_) => Phase::Measuring(Pass::default()),
+            Order::By(target, direction) => Phase::Collecting(Pass::default(), Sorter::new(target, direction)),
         })
     }
 
     /// Sums up the pairs that the answer will have.
     fn measure(&mut self, view: &View<'_>, mut pass: Pass, work: &mut Work) -> Result<Phase, Error> {
-        let fields = self.fields();
+        let fields = self.plan.fields;
         let (limit, mut length) = (self.plan.limit, 0);
         let mut more = false;
         let ended = walk_some(view, &self.plan, &mut pass, work, |version, taken, _| {
@@ -212,7 +206,7 @@ impl Scan {
             if more {
                 return Take::Stop;
             }
-            length += bytes(wire::kvs_length(version, fields));
+            length += wide(wire::kvs_length(version, fields));
             Take::Taken
         })?;
         self.length += length;
@@ -242,7 +236,7 @@ impl Scan {
         if !ended {
             return Ok(Phase::Collecting(pass, sorter));
         }
-        let found = bytes(sorter.len());
+        let found = wide(sorter.len());
         assert_eq!(found, pass.taken, "every pair taken is to be sorted");
         self.pairs = self.plan.limit.map_or(found, |limit| limit.min(found));
         self.more = found > self.pairs;
@@ -256,13 +250,13 @@ impl Scan {
         mut place: usize,
         work: &mut Work,
     ) -> Result<Phase, Error> {
-        let fields = self.fields();
-        while bytes(place) < self.pairs {
+        let fields = self.plan.fields;
+        while wide(place) < self.pairs {
             if !work.spend(1) {
                 return Ok(Phase::MeasuringSorted(sorter, place));
             }
             let version = visible(view, self.plan.mode, sorter.key(place))?;
-            self.length += bytes(wire::kvs_length(&version, fields));
+            self.length += wide(wire::kvs_length(&version, fields));
             place += 1;
         }
         Ok(Phase::EncodingSorted(sorter, 0))
@@ -290,7 +284,7 @@ impl Scan {
             | Phase::MeasuringSorted(..)
             | Phase::Done => Phase::Done,
         };
-        self.encoded += bytes(out.len() - start);
+        self.encoded += wide(out.len() - start);
         assert!(self.encoded <= self.length, "the second pass outgrew the first");
         if !matches!(self.phase, Phase::Done) {
             return Ok(Progress::More);
@@ -300,7 +294,7 @@ impl Scan {
     }
 
     fn encode(&self, view: &View<'_>, mut pass: Pass, out: &mut Vec<u8>, work: &mut Work) -> Result<Phase, Error> {
-        let (fields, pairs) = (self.fields(), self.pairs);
+        let (fields, pairs) = (self.plan.fields, self.pairs);
         if pass.taken == pairs {
             return Ok(Phase::Done);
         }
@@ -321,18 +315,14 @@ impl Scan {
         out: &mut Vec<u8>,
         work: &mut Work,
     ) -> Result<Phase, Error> {
-        let fields = self.fields();
-        while bytes(place) < self.pairs && work.spend(1) {
+        let fields = self.plan.fields;
+        while wide(place) < self.pairs && work.spend(1) {
             let start = out.len();
             wire::put_kvs(out, &visible(view, self.plan.mode, sorter.key(place))?, fields);
             work.append(out.len() - start);
             place += 1;
         }
-        Ok(if bytes(place) == self.pairs { Phase::Done } else { Phase::EncodingSorted(sorter, place) })
-    }
-
-    fn fields(&self) -> Fields {
-        self.plan.fields.expect("a count alone has no pairs to measure or encode")
+        Ok(if wide(place) == self.pairs { Phase::Done } else { Phase::EncodingSorted(sorter, place) })
     }
 
     fn assert_root(&self, view: &View<'_>) {
@@ -407,8 +397,4 @@ fn visible<'a>(view: &View<'a>, mode: Mode, key: &[u8]) -> Result<Version<'a>, E
 
 fn signed(count: u64) -> Result<i64, Error> {
     i64::try_from(count).map_err(|_| Error::Damaged("more live keys than revisions can be"))
-}
-
-fn bytes(length: usize) -> u64 {
-    u64::try_from(length).expect("a length fits 64 bits")
 }

@@ -51,6 +51,7 @@ impl Path {
 
     /// The operations of the next txn that a walk meets, and whether its guards held.
     fn enter<'a>(&mut self, request: &'a TxnRequest) -> (bool, &'a [RequestOp]) {
+        assert!(self.next < self.taken.len(), "a walk meets no more txns than the path has");
         let holds = self.taken[self.next];
         self.next += 1;
         (holds, branch(request, holds))
@@ -67,6 +68,7 @@ impl Writer<'_, '_> {
         let mut path = Path::of(&self.view(), request)?;
         self.check_branch(request, &mut path, &mut Vec::new())?;
         path.rewind();
+        assert_eq!(self.seen(), self.began(), "all checks stand before the first write");
         let response = self.run_branch(request, &mut path, want)?;
         path.rewind();
         self.finish();

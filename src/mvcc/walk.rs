@@ -100,6 +100,12 @@ impl<'a, 'r> Walk<'a, 'r> {
             return Ok(Step::End);
         }
         assert!(self.range.contains(found.key), "a walk left its range");
+        if let Some(seen) = self.seen.or(self.resume)
+            && (found.key > seen) != (self.direction == Direction::Ascending)
+        {
+            // Walking on might never end.
+            return Err(Error::Damaged("keys out of order"));
+        }
         self.seen = Some(found.key);
         match self.mode {
             Mode::Current if found.head.tombstone => Err(Error::Damaged("a tombstone counts as a live key")),

@@ -8,6 +8,7 @@
 use bytes::Bytes;
 
 use super::row::Version;
+use super::work::wide;
 use crate::codec::{put_varint, varint_length};
 use crate::command::KeyValue;
 
@@ -46,12 +47,8 @@ impl Fields {
     }
 }
 
-fn size(length: usize) -> u64 {
-    u64::try_from(length).expect("a length fits 64 bits")
-}
-
 fn bytes_length(bytes: &[u8]) -> usize {
-    if bytes.is_empty() { 0 } else { 1 + varint_length(size(bytes.len())) + bytes.len() }
+    if bytes.is_empty() { 0 } else { 1 + varint_length(wide(bytes.len())) + bytes.len() }
 }
 
 fn integer_length(value: i64) -> usize {
@@ -61,7 +58,7 @@ fn integer_length(value: i64) -> usize {
 fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     if !bytes.is_empty() {
         out.push(tag);
-        put_varint(out, size(bytes.len()));
+        put_varint(out, wide(bytes.len()));
         out.extend_from_slice(bytes);
     }
 }
@@ -102,7 +99,7 @@ pub(super) fn put_pair(out: &mut Vec<u8>, version: &Version<'_>, fields: Fields)
 /// Length of `put_kvs`.
 pub(super) fn kvs_length(version: &Version<'_>, fields: Fields) -> usize {
     let pair = pair_length(version, fields);
-    1 + varint_length(size(pair)) + pair
+    1 + varint_length(wide(pair)) + pair
 }
 
 /// Appends one `kvs` field of a `RangeResponse`.
@@ -110,7 +107,7 @@ pub(super) fn put_kvs(out: &mut Vec<u8>, version: &Version<'_>, fields: Fields) 
     let length = pair_length(version, fields);
     out.reserve(length + 11);
     out.push(RESPONSE_KVS);
-    put_varint(out, size(length));
+    put_varint(out, wide(length));
     let start = out.len();
     put_pair(out, version, fields);
     assert_eq!(out.len() - start, length, "the length function and the encoder differ");
@@ -146,6 +143,7 @@ impl Tail {
 
     /// Appends the `more` and `count` fields of a `RangeResponse`.
     pub fn put(&self, out: &mut Vec<u8>) {
+        assert!(self.count >= 0, "a number of keys: {}", self.count);
         let start = out.len();
         if self.more {
             out.extend_from_slice(&[RESPONSE_MORE, 1]);

@@ -12,6 +12,11 @@ pub struct Work {
     bytes: usize,
 }
 
+/// A length in memory as a number of the wire.
+pub(super) fn wide(length: usize) -> u64 {
+    u64::try_from(length).expect("a length fits 64 bits")
+}
+
 /// Whether an operation that goes in steps is through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {

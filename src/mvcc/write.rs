@@ -90,7 +90,9 @@ impl<'t, 's> Writer<'t, 's> {
 
     /// Ends a command: what it wrote becomes the current revision. Returns it.
     pub(super) fn finish(&mut self) -> Revision {
-        self.position = self.seen();
+        let seen = self.seen();
+        assert_eq!(seen.current > self.position.current, self.changes > 0, "writes make a revision, nothing else does");
+        self.position = seen;
         self.changes = 0;
         self.position.assert_invariants();
         self.position.current
@@ -204,6 +206,7 @@ impl<'t, 's> Writer<'t, 's> {
             if let Some(pairs) = shown.as_deref_mut() {
                 pairs.push(pair(&version, Fields::All));
             }
+            assert!(range.contains(version.key), "only keys of the range are deleted");
             victims.push(Victim { key: version.key.to_vec(), previous: Previous::of(&version) });
             if range.is_single() {
                 break;

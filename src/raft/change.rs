@@ -9,6 +9,8 @@
 use bytes::Bytes;
 use raft::eraftpb;
 
+use super::size::wide;
+
 use crate::codec::{Malformed, Reader, put_varint};
 use crate::limits::{RAFT_CHANGE_CONTEXT_BYTES_MAX, RAFT_MEMBERS_MAX};
 use crate::types::MemberId;
@@ -170,7 +172,7 @@ fn decode_step(bytes: &[u8]) -> Result<Step, Malformed> {
 
 fn put_field_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     put_varint(out, field << 3 | WIRE_BYTES);
-    put_varint(out, u64::try_from(bytes.len()).expect("a usize fits"));
+    put_varint(out, wide(bytes.len()));
     out.extend_from_slice(bytes);
 }
 

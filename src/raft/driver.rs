@@ -28,12 +28,13 @@ use super::membership::Membership;
 use super::messages::{Ballot, Body, Message, Position, ReadContext};
 use super::random::Random;
 use super::read::{Asker, ReadTicket, Reads, Waiting};
+use super::size::wide;
 use super::start::{Config, Error, Start, library_config, window};
 use super::storage::Window;
 use super::unpersisted::{Append, Group, ReadyParts, Unpersisted};
 use crate::limits::{
     RAFT_ENTRY_BYTES_MAX, RAFT_FORWARDERS_MAX, RAFT_MEMBERS_MAX, RAFT_READ_RETRY, RAFT_READIES_PER_TURN_MAX,
-    RAFT_UNPERSISTED_BYTES_MAX,
+    RAFT_UNAPPLIED_BYTES_MAX, RAFT_UNPERSISTED_BYTES_MAX, RAFT_WINDOW_BYTES_MAX,
 };
 use crate::types::{BootNonce, MemberId, Now, RaftIndex, Term};
 use crate::wal::{Entry, EntryKind, HardState};
@@ -129,7 +130,7 @@ impl Driver {
             timeout_ticks: 0,
             membership,
             reads: Reads::new(config.member, config.nonce),
-            unpersisted: Unpersisted::new(hard_state),
+            unpersisted: Unpersisted::new(hard_state, RaftIndex(node.raft.raft_log.last_index())),
             outbox: VecDeque::new(),
             committed: Vec::new(),
             reads_done: VecDeque::new(),
@@ -272,7 +273,21 @@ impl Driver {
             }
             self.take_ready();
         }
+        self.assert_invariants();
+    }
+
+    /// O(1): after every turn.
+    fn assert_invariants(&self) {
+        let (log, raft) = (&self.node.raft.raft_log, &self.node.raft);
         assert_eq!(self.leadership, leadership(&self.node), "each change of term or role is noted where it happens");
+        assert!(log.applied <= log.committed, "applied {} of {} committed", log.applied, log.committed);
+        assert!(log.applied <= log.persisted, "applied {} of {} durable", log.applied, log.persisted);
+        assert!(log.persisted <= log.last_index(), "durable beyond the log's end");
+        assert!(!self.is_leader() || raft.leader_id == raft.id, "a leader knows that it leads");
+        assert!(self.is_leader() || self.taken.is_empty(), "only a leader takes proposals of others");
+        assert!(self.taken.len() <= RAFT_FORWARDERS_MAX, "{} forwarders", self.taken.len());
+        let nothing_in_flight = self.unpersisted.is_empty() && !self.node.has_ready();
+        assert!(!nothing_in_flight || log.persisted == log.last_index(), "with nothing in flight all is durable");
     }
 
     // ---- outputs ----
@@ -446,9 +461,11 @@ impl Driver {
         !self.node.raft.prs().is_singleton() || self.unpersisted.is_empty()
     }
 
-    /// Whether so much waits for the disk that no more entries are taken.
+    /// Whether so much waits for the disk, or to be applied, that no more entries are taken.
     fn is_behind(&self) -> bool {
-        self.unpersisted.bytes() >= RAFT_UNPERSISTED_BYTES_MAX
+        // Beyond its bound the window holds only what is not applied.
+        let unapplied = self.node.store().bytes().saturating_sub(RAFT_WINDOW_BYTES_MAX);
+        self.unpersisted.bytes() >= RAFT_UNPERSISTED_BYTES_MAX || unapplied >= RAFT_UNAPPLIED_BYTES_MAX
     }
 
     fn begin_reads(&mut self, now: Now) {
@@ -538,7 +555,7 @@ impl Driver {
 
     fn draw_timeout(&mut self) {
         let base = self.node.raft.election_timeout();
-        let spread = u64::try_from(base).expect("a usize fits");
+        let spread = wide(base);
         let extra = usize::try_from(self.random.below(spread)).expect("less than a usize");
         self.timeout_ticks = base + extra;
         self.node.raft.set_randomized_election_timeout(self.timeout_ticks);

@@ -8,6 +8,8 @@
 
 use raft::eraftpb;
 
+use super::size::wide;
+
 use crate::codec::{Malformed, Reader, put_varint};
 use crate::limits::RAFT_MEMBERS_MAX;
 use crate::types::MemberId;
@@ -70,7 +72,7 @@ impl Membership {
         assert!(self.is_valid(), "only valid memberships exist: {self:?}");
         let mut out = vec![VERSION, u8::from(self.auto_leave)];
         for list in [&self.voters, &self.learners, &self.voters_outgoing, &self.learners_next] {
-            put_varint(&mut out, u64::try_from(list.len()).expect("a usize fits"));
+            put_varint(&mut out, wide(list.len()));
             for member in list {
                 out.extend_from_slice(&member.0.to_le_bytes());
             }

@@ -126,6 +126,7 @@ impl Reads {
             round.reads.into_iter().rev().for_each(|read| self.waiting.push_front(read));
         }
         self.waiting.retain(|read| matches!(read.asker, Asker::Local(_)));
+        assert!(self.waiting.len() <= self.count, "reads do not multiply");
         self.count = self.waiting.len();
     }
 
@@ -142,6 +143,7 @@ impl Reads {
     /// Takes out the waiting reads that were asked at least `patience` ago. Those in a round come up when it is given up.
     pub(super) fn take_expired(&mut self, now: Now, patience: Duration) -> Vec<Waiting> {
         let expired = self.waiting.iter().take_while(|read| now.since(read.since) >= patience).count();
+        assert!(expired <= self.count, "a read leaves once");
         self.count -= expired;
         self.waiting.drain(..expired).collect()
     }

@@ -16,6 +16,7 @@ use raft::eraftpb;
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
 use super::messages::Position;
+use super::size::wide;
 use crate::limits::{RAFT_ENTRY_OVERHEAD_BYTES, RAFT_WINDOW_BYTES_MAX, RAFT_WINDOW_ENTRIES_MAX};
 use crate::types::{MemberId, RaftIndex, Term};
 
@@ -50,7 +51,9 @@ impl Window {
         while self.entries.back().is_some_and(|last| last.index >= first.index) {
             self.bytes -= self.entries.pop_back().as_ref().map_or(0, cost);
         }
+        assert!(self.last().0 + 1 == first.index, "the rest ends just before the first new entry");
         for entry in entries {
+            assert!(entry.term > 0, "every entry has a term");
             assert_eq!(entry.index, self.last().0 + 1, "entries are consecutive");
             assert!(entry.term >= self.last_term().0, "terms never fall along a log");
             self.bytes += cost(entry);
@@ -61,6 +64,7 @@ impl Window {
     /// Drops old entries, none above `applied`, until the rest is within the window's bounds (or within nothing, when
     /// nobody could be sent them: `keep_recent` false).
     pub(super) fn trim(&mut self, applied: RaftIndex, keep_recent: bool) {
+        let before = self.base.index;
         let (count_max, bytes_max) =
             if keep_recent { (RAFT_WINDOW_ENTRIES_MAX, RAFT_WINDOW_BYTES_MAX) } else { (0, 0) };
         while self.entries.len() > count_max || self.bytes > bytes_max {
@@ -73,7 +77,8 @@ impl Window {
                 self.base = Position::new(RaftIndex(first.index), Term(first.term));
             }
         }
-        assert!(self.base.index <= applied.max(self.base.index), "only applied entries are dropped");
+        assert!(self.base.index <= applied || self.base.index == before, "only applied entries are dropped");
+        assert!(self.base.index >= before, "the window moves forward");
         assert!(!self.entries.is_empty() || self.bytes == 0, "an empty window weighs nothing");
     }
 
@@ -111,7 +116,7 @@ impl Window {
 }
 
 fn cost(entry: &eraftpb::Entry) -> u64 {
-    u64::try_from(entry.data.len()).expect("a usize fits") + RAFT_ENTRY_OVERHEAD_BYTES
+    wide(entry.data.len()) + RAFT_ENTRY_OVERHEAD_BYTES
 }
 
 impl Storage for Window {

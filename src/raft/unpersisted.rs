@@ -11,12 +11,19 @@
 //!   at once, which is right only when its term was durable before it won; a single voter wins within the same ready:
 //!    1. the only voter wins term 5 in memory and sends entry 10 of term 5 to a learner; 2. it crashes before the write;
 //!    3. it starts in term 4, wins term 5 again and writes another entry 10 of term 5: two logs, one place.
+//! - While a group that replaces older entries is not durable, no older group is reported. The library knows an entry by
+//!   index and term alone, and would take the older write for the newer one of the same entry:
+//!    1. entries 6 to 8 of term 2 are in flight; 2. a leader of term 3 replaces 6, which is in flight too; 3. a leader of
+//!       term 4 sends 6 to 8 of term 2 again; 4. the first write is done: 8 of term 2 counts as durable, though a crash now
+//!       would leave 6 of term 3.
 //! - At most one group is staged; a ready without anything to write joins the youngest group.
 
 use std::collections::VecDeque;
 
 use super::messages::{Body, Message};
+use super::size::wide;
 use crate::limits::RAFT_ENTRY_OVERHEAD_BYTES;
+use crate::types::RaftIndex;
 use crate::wal::{Entry, HardState};
 
 /// The number of a group of log writes, from 1, ascending.
@@ -54,6 +61,8 @@ pub(super) struct ReadyParts {
 struct Held {
     number: u64,
     vote_changed: bool,
+    /// Whether the group's entries replace older ones.
+    replaces: bool,
     /// What the group's entries weigh, those that a later ready replaced included.
     bytes: u64,
     messages: Vec<Message>,
@@ -74,19 +83,25 @@ pub(super) struct Unpersisted {
     hard_state: HardState,
     hard_state_written: HardState,
     last_group: Group,
+    /// The last index of the log, with everything staged.
+    end: RaftIndex,
+    /// The number that is durable and not reported yet, because a group that replaces entries is not durable.
+    unreported: Option<u64>,
     /// What the entries of all groups that are not durable weigh.
     bytes: u64,
 }
 
 impl Unpersisted {
-    /// Nothing to write; `hard_state` is what the log holds.
-    pub(super) fn new(hard_state: HardState) -> Self {
+    /// Nothing to write; `hard_state` is what the log holds, `end` its last index.
+    pub(super) fn new(hard_state: HardState, end: RaftIndex) -> Self {
         Self {
             in_flight: VecDeque::new(),
             staged: None,
             hard_state,
             hard_state_written: hard_state,
             last_group: Group(0),
+            end,
+            unreported: None,
             bytes: 0,
         }
     }
@@ -115,7 +130,9 @@ impl Unpersisted {
         }
         let bytes = entries.iter().map(weight).sum();
         self.bytes += bytes;
-        self.stage(Held { number, vote_changed, bytes, messages: hold }, entries, must_write);
+        let replaces = entries.first().is_some_and(|first| first.index <= self.end);
+        self.end = entries.last().map_or(self.end, |last| last.index);
+        self.stage(Held { number, vote_changed, replaces, bytes, messages: hold }, entries, must_write);
         None
     }
 
@@ -139,14 +156,15 @@ impl Unpersisted {
         assert!(hard_state.is_some() || !staged.entries.is_empty(), "a group has something to write");
         assert!(hard_state.is_some() || !staged.held.vote_changed, "a new vote is written");
         self.hard_state_written = self.hard_state;
+        assert!(self.in_flight.back().is_none_or(|(_, held)| held.number < staged.held.number), "numbers rise");
         self.in_flight.push_back((group, staged.held));
         Some(Append { group, entries: staged.entries, hard_state })
     }
 
-    /// `group` and all older ones are durable. Their messages go to `outbox`; returns the number to report.
+    /// `group` and all older ones are durable. Their messages go to `outbox`; returns the number to report, if any.
     pub(super) fn on_durable(&mut self, group: Group, outbox: &mut VecDeque<Message>) -> Option<u64> {
         assert!(group <= self.last_group, "group {} was never handed out", group.0);
-        let mut number = None;
+        let mut number = self.unreported.take();
         while self.in_flight.front().is_some_and(|(front, _)| *front <= group) {
             let (_, held) = self.in_flight.pop_front()?;
             assert!(number < Some(held.number), "numbers rise");
@@ -154,7 +172,17 @@ impl Unpersisted {
             self.bytes -= held.bytes;
             outbox.extend(held.messages);
         }
+        assert!(!self.is_empty() || self.bytes == 0, "with nothing waiting nothing weighs");
+        if self.is_replacing() {
+            self.unreported = number;
+            return None;
+        }
         number
+    }
+
+    fn is_replacing(&self) -> bool {
+        self.staged.as_ref().is_some_and(|staged| staged.held.replaces)
+            || self.in_flight.iter().any(|(_, held)| held.replaces)
     }
 
     /// What the entries weigh that are not durable.
@@ -188,6 +216,7 @@ impl Held {
         assert!(younger.number > self.number, "numbers rise");
         self.number = younger.number;
         self.vote_changed |= younger.vote_changed;
+        self.replaces |= younger.replaces;
         self.bytes += younger.bytes;
         self.messages.extend(younger.messages);
     }
@@ -195,7 +224,7 @@ impl Held {
 
 /// An entry's data and its envelope in the log.
 fn weight(entry: &Entry) -> u64 {
-    u64::try_from(entry.data.len()).expect("a usize fits") + RAFT_ENTRY_OVERHEAD_BYTES
+    wide(entry.data.len()) + RAFT_ENTRY_OVERHEAD_BYTES
 }
 
 /// Adds `younger` after `entries`, in place of what stood at their indexes and later.

@@ -30,7 +30,7 @@ fn ready(number: u64, entries: Vec<Entry>, messages: Vec<Message>) -> ReadyParts
 
 #[test]
 fn an_acknowledgement_waits_for_its_entries_even_when_it_is_repeated() {
-    let mut unpersisted = Unpersisted::new(state(1, 0, 0));
+    let mut unpersisted = Unpersisted::new(state(1, 0, 0), RaftIndex(0));
     let mut outbox = VecDeque::new();
     assert_eq!(unpersisted.handle_ready(ready(1, vec![entry(1, 1)], vec![accepted(1)]), &mut outbox), None);
     let append = unpersisted.poll_append().unwrap();
@@ -44,7 +44,7 @@ fn an_acknowledgement_waits_for_its_entries_even_when_it_is_repeated() {
 
 #[test]
 fn with_nothing_to_write_everything_leaves_at_once() {
-    let mut unpersisted = Unpersisted::new(state(1, 0, 0));
+    let mut unpersisted = Unpersisted::new(state(1, 0, 0), RaftIndex(0));
     let mut outbox = VecDeque::new();
     assert_eq!(unpersisted.handle_ready(ready(1, vec![], vec![accepted(4)]), &mut outbox), Some(1));
     assert_eq!(outbox, [accepted(4)]);
@@ -53,7 +53,7 @@ fn with_nothing_to_write_everything_leaves_at_once() {
 
 #[test]
 fn a_new_commit_index_alone_is_not_written_and_rides_with_the_next_group() {
-    let mut unpersisted = Unpersisted::new(state(1, 0, 0));
+    let mut unpersisted = Unpersisted::new(state(1, 0, 0), RaftIndex(0));
     let mut outbox = VecDeque::new();
     let commit = ReadyParts { hard_state: Some(state(1, 0, 9)), ..ready(1, vec![], vec![]) };
     assert_eq!(unpersisted.handle_ready(commit, &mut outbox), Some(1));
@@ -64,7 +64,7 @@ fn a_new_commit_index_alone_is_not_written_and_rides_with_the_next_group() {
 
 #[test]
 fn heartbeats_are_answered_before_the_write_but_not_before_the_vote() {
-    let mut unpersisted = Unpersisted::new(state(1, 0, 0));
+    let mut unpersisted = Unpersisted::new(state(1, 0, 0), RaftIndex(0));
     let mut outbox = VecDeque::new();
     unpersisted.handle_ready(ready(1, vec![entry(1, 1)], vec![heard(), accepted(1)]), &mut outbox);
     assert_eq!(outbox.drain(..).collect::<Vec<_>>(), [heard()]);
@@ -80,7 +80,7 @@ fn heartbeats_are_answered_before_the_write_but_not_before_the_vote() {
 
 #[test]
 fn a_leader_whose_term_is_not_durable_stays_silent() {
-    let mut unpersisted = Unpersisted::new(state(4, 0, 9));
+    let mut unpersisted = Unpersisted::new(state(4, 0, 9), RaftIndex(0));
     let mut outbox = VecDeque::new();
     let append = || message(Body::Append { previous: Default::default(), commit: RaftIndex(9), entries: vec![] });
     let won = ReadyParts {
@@ -104,7 +104,7 @@ fn a_leader_whose_term_is_not_durable_stays_silent() {
 
 #[test]
 fn what_queues_meanwhile_is_one_group_and_conflicts_are_merged() {
-    let mut unpersisted = Unpersisted::new(state(1, 0, 0));
+    let mut unpersisted = Unpersisted::new(state(1, 0, 0), RaftIndex(0));
     let mut outbox = VecDeque::new();
     unpersisted.handle_ready(ready(1, vec![entry(1, 1)], vec![]), &mut outbox);
     let first = unpersisted.poll_append().unwrap();
@@ -116,6 +116,26 @@ fn what_queues_meanwhile_is_one_group_and_conflicts_are_merged() {
     assert_eq!(unpersisted.on_durable(second.group, &mut outbox), Some(3), "a later group proves the earlier ones");
     assert_eq!(outbox.len(), 2);
     assert_eq!(unpersisted.on_durable(first.group, &mut outbox), None, "and is not reported again");
+}
+
+#[test]
+fn an_older_write_does_not_pass_for_a_newer_one_of_the_same_entry() {
+    let mut unpersisted = Unpersisted::new(state(4, 0, 0), RaftIndex(5));
+    let mut outbox = VecDeque::new();
+    let mut groups = Vec::new();
+    let entries =
+        [vec![entry(6, 2), entry(7, 2), entry(8, 2)], vec![entry(6, 3)], vec![entry(6, 2), entry(7, 2), entry(8, 2)]];
+    for (number, entries) in (1..).zip(entries) {
+        unpersisted.handle_ready(ready(number, entries, vec![accepted(number)]), &mut outbox);
+        groups.push(unpersisted.poll_append().unwrap().group);
+    }
+    assert_eq!(unpersisted.on_durable(groups[0], &mut outbox), None, "8 of term 2 is not durable for good");
+    assert_eq!(unpersisted.on_durable(groups[1], &mut outbox), None);
+    assert_eq!(unpersisted.on_durable(groups[2], &mut outbox), Some(3));
+    assert_eq!(outbox, [accepted(1), accepted(2), accepted(3)], "what each group says was true when it was durable");
+    unpersisted.handle_ready(ready(4, vec![entry(9, 4)], vec![]), &mut outbox);
+    let group = unpersisted.poll_append().unwrap().group;
+    assert_eq!(unpersisted.on_durable(group, &mut outbox), Some(4));
 }
 
 #[test]

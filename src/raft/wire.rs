@@ -28,6 +28,7 @@
 use bytes::Bytes;
 
 use super::messages::{Ballot, Body, Message, Position, ReadContext};
+use super::size::wide;
 use crate::codec::{Malformed, Reader, put_varint};
 use crate::limits::{RAFT_INDEX_MAX, RAFT_MESSAGE_ENTRIES_MAX, RAFT_TERM_MAX, RAFT_WIRE_BYTES_MAX};
 use crate::types::{BootNonce, MemberId, RaftIndex, Term};
@@ -156,13 +157,13 @@ fn put_context(out: &mut Vec<u8>, context: Option<ReadContext>) {
 }
 
 fn put_data(out: &mut Vec<u8>, data: &[u8]) {
-    put_varint(out, u64::try_from(data.len()).expect("a usize fits"));
+    put_varint(out, wide(data.len()));
     out.extend_from_slice(data);
 }
 
 fn put_entries(out: &mut Vec<u8>, previous: Position, entries: &[Entry]) {
     assert!(entries.len() <= RAFT_MESSAGE_ENTRIES_MAX, "{} entries in one message", entries.len());
-    put_varint(out, u64::try_from(entries.len()).expect("a usize fits"));
+    put_varint(out, wide(entries.len()));
     let (mut index, mut term) = (previous.index, previous.term);
     for entry in entries {
         assert_eq!(entry.index, index.next(), "entries of a message are consecutive");

@@ -48,6 +48,8 @@ impl Replica {
             unanswered.push(waiter, Err(Refusal::Stopped));
         }
         self.give(unanswered);
+        assert_eq!(self.proposals.unanswered(), 0, "everybody has an answer");
+        assert_eq!(self.journal.in_flight(), 0, "nothing is being written");
         self.out.push_back(Output::Stopped);
         self.phase = Phase::Over;
     }

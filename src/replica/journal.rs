@@ -52,6 +52,7 @@ impl Journal {
             None => self.log.plan_append(&append.entries, append.hard_state),
         };
         let Ok(plan) = planned else {
+            assert!(self.snapshot_due.is_none() || self.groups.is_empty(), "the first group comes first");
             self.stuck = Some(append);
             return None;
         };
@@ -85,6 +86,7 @@ impl Journal {
             return None;
         }
         let plan = self.log.plan_segment()?;
+        assert!(!plan.steps.is_empty(), "a plan for a segment does something");
         self.segment_out = true;
         Some(plan)
     }

@@ -28,7 +28,7 @@ use super::store::Store;
 use super::values::{Error, Failure, Input, Output, Proposal, Refusal, Stats, TimeoutCause};
 use crate::command::{Batch, Outcome};
 use crate::limits::REPLICA_APPLY_GAP_MAX;
-use crate::raft::{Body, Driver, Leadership, Message, ReadTicket};
+use crate::raft::{Body, Driver, Leadership, Message, ReadTicket, wide};
 use crate::tree::{CheckpointPlan, Tree};
 use crate::types::{Now, RaftIndex, Revision, ShardId};
 use crate::wal::{Log, Recovered};
@@ -217,7 +217,7 @@ impl Replica {
     /// to its end here, and there must be space for it.
     fn may_forward(&self, message: &Message, data: &bytes::Bytes) -> bool {
         let Ok(batch) = Batch::parse(data.slice(..)) else { return false };
-        let bytes = u64::try_from(data.len()).expect("a usize fits");
+        let bytes = wide(data.len());
         let full = self.store.is_without_space() || self.journal.lacks_space_for(bytes);
         batch.proposer == message.from && !full && batch.iter().all(|command| command.is_ok())
     }

@@ -15,6 +15,7 @@ use super::space::Footprint;
 use super::values::{Answer, Proposal, Refusal};
 use crate::command::BatchBuilder;
 use crate::limits::{REPLICA_BATCH_BYTES_MAX, REPLICA_PROPOSALS_BYTES_MAX, REPLICA_PROPOSALS_MAX};
+use crate::raft::wide;
 use crate::types::{BootNonce, MemberId, Now, ShardId};
 
 /// Who waits for a proposal, since when.
@@ -98,6 +99,7 @@ impl Proposals {
     /// Takes the front out of the queue, to refuse it.
     pub(super) fn refuse_front(&mut self) -> Option<Waiter> {
         let queued = self.queue.pop_front()?;
+        assert!(self.unanswered > 0, "what is queued is counted");
         self.unanswered -= 1;
         self.bytes -= queued.proposal.payload.len();
         Some(queued.waiter)
@@ -106,7 +108,7 @@ impl Proposals {
     /// A batch of what is queued, from the front on, as long as `admit` lets the next in and the batch is not full.
     /// `None` when the first is not let in. `admit` is told what those before it may take.
     pub(super) fn build(&mut self, mut admit: impl FnMut(&Proposal, Footprint) -> bool) -> Option<ReadyBatch> {
-        let first = self.first + u64::try_from(self.pending.len()).expect("a usize fits");
+        let first = self.first + wide(self.pending.len());
         let mut builder = BatchBuilder::new(self.member, self.nonce, first);
         while let Some(next) = self.queue.front() {
             let large = builder.len_bytes() + next.proposal.payload.len() > REPLICA_BATCH_BYTES_MAX;
@@ -120,6 +122,7 @@ impl Proposals {
             self.pending.push_back(Pending { since: waiter.since, bytes, footprint, waiter: Some(waiter) });
         }
         let count = u64::from(builder.count());
+        assert_eq!(first + count, self.first + wide(self.pending.len()), "sequences rise by one");
         (count > 0).then(|| ReadyBatch { data: builder.finish(), count, last: first + count - 1 })
     }
 

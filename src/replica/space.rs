@@ -10,6 +10,7 @@
 use super::values::Proposal;
 use crate::command::Kind;
 use crate::limits::{PAGE_BYTES, REPLICA_PAGES_PER_WRITE, TREE_BODY_INLINE_BYTES_MAX, TXN_OPS_MAX_DEFAULT};
+use crate::raft::wide;
 
 /// What applying commands may take, added up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -76,7 +77,6 @@ impl Footprint {
             Kind::Noop => 0,
         };
         let bytes = if length > TREE_BODY_INLINE_BYTES_MAX { length.next_multiple_of(PAGE_BYTES) } else { length };
-        let wide = |number: usize| u64::try_from(number).expect("a usize fits");
         Self { writes: wide(writes), bytes: wide(bytes) }
     }
 
@@ -94,7 +94,7 @@ impl Footprint {
     /// Pages that it may take in a tree that uses `used`: pages are at least half full, and each write copies and splits a
     /// few, though never more than there are.
     pub(super) fn pages(self, used: u64) -> u64 {
-        let page = u64::try_from(PAGE_BYTES).expect("a usize fits");
+        let page = wide(PAGE_BYTES);
         let copied = self.writes.saturating_mul(REPLICA_PAGES_PER_WRITE).min(used.saturating_mul(2));
         copied + 2 * self.bytes.div_ceil(page)
     }

@@ -13,7 +13,7 @@
 use super::config::Config;
 use super::store::{read_membership, write_membership};
 use super::values::Error;
-use crate::raft::{self, Driver, Membership, Position};
+use crate::raft::{self, Driver, Membership, Position, wide};
 use crate::tree::{Stamp, Tree};
 use crate::types::{MemberId, RaftIndex, Term};
 use crate::wal::{EntryId, HardState, Log, Recovered, SnapshotMark};
@@ -50,7 +50,7 @@ pub(super) fn create(config: &Config, mut tree: Tree, log: Log) -> Result<Parts,
     if !membership.contains(config.member) {
         return Err(Error::Membership);
     }
-    let index = RaftIndex(u64::try_from(membership.voters().len()).expect("a usize fits"));
+    let index = RaftIndex(wide(membership.voters().len()));
     let stamp = Stamp { applied_index: index, applied_term: BOOTSTRAP_TERM, spare: [index.0, 0, 0, 0], ..tree.stamp() };
     write_membership(&mut tree, &membership, stamp)?;
     let parts = reopen(config, tree, log, LogState::default())?;

@@ -5,6 +5,7 @@
 
 use super::machine::Replica;
 use super::values::{Shared, Stats, Status};
+use crate::raft::Membership;
 use crate::tree::Tree;
 
 impl Replica {
@@ -13,9 +14,14 @@ impl Replica {
         self.store.tree().shared()
     }
 
-    /// The store, to look at.
+    /// The store, to look at; its `stats` are for metrics.
     pub fn tree(&self) -> &Tree {
         self.store.tree()
+    }
+
+    /// The members, as far as applied.
+    pub fn membership(&self) -> &Membership {
+        self.driver.membership()
     }
 
     /// The state, for status answers and metrics.
@@ -29,8 +35,6 @@ impl Replica {
             applied: stamp.applied_index,
             appended: self.driver.appended(),
             applied_term: stamp.applied_term,
-            voters: self.driver.membership().voters().to_vec(),
-            learners: self.driver.membership().learners().to_vec(),
             wal_bytes: self.journal.bytes(),
             pages: self.store.pages(),
             proposals_pending: self.proposals.unanswered(),
@@ -38,7 +42,6 @@ impl Replica {
             compacting: self.store.is_compacting(),
             counts: self.driver.counts(),
             stats: Stats { stalls, entries_applied, applies, groups, ..self.stats },
-            tree: self.store.tree().stats(),
         }
     }
 }

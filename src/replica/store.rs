@@ -17,7 +17,7 @@ use crate::limits::{
     REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
 };
 use crate::mvcc::{self, Compaction, Progress, compact_step};
-use crate::raft::{Change, Driver, Membership, is_empty_entry};
+use crate::raft::{Change, Driver, Membership, is_empty_entry, wide};
 use crate::tree::{self, CheckpointDone, CheckpointPlan, GrowPlan, Stamp, Tree, TreeId};
 use crate::types::{Now, RaftIndex, Revision};
 use crate::wal::{Entry, EntryKind};
@@ -131,7 +131,7 @@ impl Store {
     ) -> Result<RaftIndex, Error> {
         let mut bytes = 0u64;
         let within = |entry: &&Entry| {
-            bytes += u64::try_from(entry.data.len()).expect("a usize fits");
+            bytes += wide(entry.data.len());
             entry.kind == EntryKind::Normal && (bytes <= RAFT_APPLY_BYTES_MAX || entry.index == self.first_index())
         };
         let entries = self.backlog.iter().take(REPLICA_APPLY_ENTRIES_MAX).take_while(within).map(committed);
@@ -234,6 +234,7 @@ impl Store {
             self.grow_retry_at = (!self.checkpoint_out).then(|| now.after(REPLICA_SPACE_RETRY));
             return None;
         };
+        assert!(plan.page_count > 0, "a grow plan asks for pages");
         self.grow_out = true;
         Some(plan)
     }
@@ -280,6 +281,7 @@ impl Store {
         }
         self.checkpoint_at = now.after(self.policy.interval);
         let plan = self.tree.plan_checkpoint()?;
+        assert_eq!(plan.stamp(), self.stamp(), "a checkpoint is of what is published");
         self.checkpoint_out = true;
         Some(plan)
     }

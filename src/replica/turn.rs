@@ -12,8 +12,11 @@ use super::store::AppliedStep;
 use super::values::{Error, Output, Refusal};
 use crate::apply;
 use crate::command::{Outcome, Response};
-use crate::limits::{REPLICA_BATCHES_PER_TURN_MAX, REPLICA_FREE_PAGES_RESERVED_PART, REPLICA_GROUPS_IN_FLIGHT_MAX};
-use crate::raft::ReadTicket;
+use crate::limits::{
+    REPLICA_BATCHES_PER_TURN_MAX, REPLICA_FREE_PAGES_RESERVED_PART, REPLICA_GROUPS_IN_FLIGHT_MAX,
+    REPLICA_PROPOSALS_MAX, WAL_GROUPS_IN_FLIGHT_MAX,
+};
+use crate::raft::{ReadTicket, wide};
 use crate::types::{Revision, ShardId};
 
 impl Replica {
@@ -30,7 +33,21 @@ impl Replica {
         self.compact()?;
         self.look_after_space();
         self.end_stop();
+        self.assert_invariants();
         Ok(self.driver.has_work() || (self.store.has_backlog() && !self.store.is_stalled()))
+    }
+
+    /// O(1) but for the reads: after every turn.
+    fn assert_invariants(&self) {
+        let stamp = self.store.stamp();
+        assert_eq!(stamp.applied_index, self.driver.applied(), "store and consensus agree on what is applied");
+        assert!(stamp.applied_index <= self.driver.committed(), "applied before it was committed");
+        assert!(self.reads.iter().all(|(index, _)| *index > stamp.applied_index), "what can be served is served");
+        assert!(self.journal.in_flight() <= WAL_GROUPS_IN_FLIGHT_MAX, "{} groups", self.journal.in_flight());
+        assert!(self.phase != Phase::New || self.journal.in_flight() == 0, "the store is durable before the log");
+        assert!(self.proposals.unanswered() <= REPLICA_PROPOSALS_MAX, "proposals are bounded");
+        assert!(self.physical.is_empty() || self.store.is_compacting(), "nobody waits for a compaction that is over");
+        assert_eq!(self.leadership, self.driver.leadership(), "what was reported is what holds");
     }
 
     /// A single voter need not wait for a timeout: nobody else can lead. It stands once everything known to be committed is
@@ -78,7 +95,7 @@ impl Replica {
         let facts = self.space_facts();
         let journal = &self.journal;
         self.proposals.build(|proposal, before| {
-            bytes += u64::try_from(proposal.payload.len()).expect("a usize fits");
+            bytes += wide(proposal.payload.len());
             let log_is_full = journal.lacks_space_for(bytes);
             judge(Facts { log_is_full, ..facts }, before, proposal) == Space::Enough
         })
@@ -90,7 +107,7 @@ impl Replica {
         let mut refused = Answers::default();
         self.pages_wanted = 0;
         while let Some(proposal) = self.proposals.front() {
-            let bytes = self.driver.unpersisted_bytes() + u64::try_from(proposal.payload.len()).expect("a usize fits");
+            let bytes = self.driver.unpersisted_bytes() + wide(proposal.payload.len());
             let facts = Facts { log_is_full: self.journal.lacks_space_for(bytes), ..self.space_facts() };
             let before = self.proposals.footprint();
             if judge(facts, before, proposal) != Space::Lacking {

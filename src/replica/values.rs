@@ -190,8 +190,8 @@ pub enum Error {
     Write(String),
 }
 
-/// The state of a replica, for status answers and metrics.
-#[derive(Clone, Debug)]
+/// The state of a replica, for status answers and metrics. Cheap: it may be asked for after every turn.
+#[derive(Clone, Copy, Debug)]
 pub struct Status {
     /// Who leads.
     pub leadership: Leadership,
@@ -203,10 +203,6 @@ pub struct Status {
     pub appended: RaftIndex,
     /// The term of the last applied entry.
     pub applied_term: Term,
-    /// Those with a vote, ascending.
-    pub voters: Vec<MemberId>,
-    /// Those without, ascending.
-    pub learners: Vec<MemberId>,
     /// Bytes of the log's files.
     pub wal_bytes: u64,
     /// Pages of the tree file, those in use, and those that a checkpoint would write.
@@ -221,8 +217,6 @@ pub struct Status {
     pub counts: raft::Counts,
     /// Replica counts.
     pub stats: Stats,
-    /// Tree figures.
-    pub tree: tree::Stats,
 }
 
 /// Pages of the tree file.

@@ -108,10 +108,8 @@ impl Engine {
                     self.replica.handle(self.clock.now(), Input::Tick);
                 }
                 let Some(output) = self.replica.poll_output() else { break };
-                match output {
-                    Output::Stopped => return Ok(()),
-                    Output::Fatal(error) => return Err(error),
-                    output => self.carry_out(output),
+                if let Some(end) = self.carry_out(output) {
+                    return end;
                 }
             }
         }
@@ -157,7 +155,8 @@ impl Engine {
         });
     }
 
-    fn carry_out(&mut self, output: Output) {
+    /// Begins what `output` asks for; an end, if it is one.
+    fn carry_out(&mut self, output: Output) -> Option<Result<(), Error>> {
         match output {
             Output::Append(plan) => self.append(plan),
             Output::Seal(plan) => self.seal(plan),
@@ -175,8 +174,10 @@ impl Engine {
             Output::LeaderChanged(leadership) => self.log_leadership(leadership),
             // A cluster of one has nobody to send to; the transport between members comes with the cluster.
             Output::Send(_) | Output::SnapshotNeeded { .. } => {}
-            Output::Stopped | Output::Fatal(_) => unreachable!("the run loop ends with these"),
+            Output::Stopped => return Some(Ok(())),
+            Output::Fatal(error) => return Some(Err(error)),
         }
+        None
     }
 
     fn tell(&self, origin: ShardId, fill: impl FnOnce(&mut ToFront)) {

@@ -9,7 +9,7 @@ use crate::types::{PageNumber, TxnId};
 
 use super::bitmap::Bitmap;
 use super::error::Error;
-use super::freemap::{GroupState, group_count};
+use super::freemap::{GroupState, group_count, is_reserved};
 use super::holds::PageRange;
 use super::key::{Key, TreeId};
 use super::meta::Meta;
@@ -71,7 +71,7 @@ impl<'a> Walk<'a> {
 
     fn reach(&mut self, pages: PageRange) -> Result<(), Error> {
         for page in pages.first.0..pages.end().0 {
-            if page >= self.shared.granted() || super::space::is_reserved(page) || !self.reached.insert(page) {
+            if page >= self.shared.granted() || is_reserved(page) || !self.reached.insert(page) {
                 return Err(corrupt(PageNumber(page), "reached twice, or not a tree's page"));
             }
         }
@@ -155,7 +155,7 @@ impl Tree {
         walk.trees(&self.editor.snapshot)?;
         let live = &self.editor.space.live;
         for page in 0..self.file_pages() {
-            let is_used = walk.reached.contains(page) || super::space::is_reserved(page);
+            let is_used = walk.reached.contains(page) || is_reserved(page);
             if is_used != live.contains(page) {
                 let what = if is_used { "reached but free in the map" } else { "used in the map but not reached" };
                 return Err(corrupt(PageNumber(page), what));
@@ -180,7 +180,7 @@ pub(super) fn rebuild_map(shared: &Shared, meta: &Meta) -> Result<(Bitmap, Bitma
     holes.grow(meta.page_count.div_ceil(TREE_CHUNK_PAGES));
     for chunk in 0..chunks {
         let pages = chunk * TREE_CHUNK_PAGES..(chunk + 1) * TREE_CHUNK_PAGES;
-        if walk.reached.word(chunk) == 0 && !pages.clone().any(super::space::is_reserved) {
+        if walk.reached.word(chunk) == 0 && !pages.clone().any(is_reserved) {
             holes.insert(chunk);
         }
     }

@@ -63,6 +63,7 @@ impl CheckpointPlan {
                 }
             }
         }
+        assert!(ranges.is_sorted_by_key(|range| range.pages.first), "a plan writes in the file's order");
         let PlanParts { txn, stamp, blocks, meta, give_back } = parts;
         Self { shared, txn, stamp, ranges, blocks, meta, give_back }
     }
@@ -93,8 +94,8 @@ impl CheckpointPlan {
     /// If the page is in none of the ranges.
     pub fn write_page(&self, page: PageNumber, out: &mut Page) {
         let at = self.ranges.partition_point(|range| range.pages.end() <= page);
-        let range = self.ranges.get(at).filter(|range| range.pages.first <= page);
-        let range = range.expect("the page is one of the plan's");
+        assert!(at < self.ranges.len() && self.ranges[at].pages.first <= page, "page {page} is one of the plan's");
+        let range = self.ranges[at];
         out.copy_from_slice(self.shared.arena().page(page));
         if !range.raw {
             assert!(super::page::number(out) == page, "a node knows its number");

@@ -69,6 +69,11 @@ impl<'a> Cursor<'a> {
         self.sink(root, Way::Down, &|_, _| true)
     }
 
+    /// Goes to the last cell whose key is below `key`; whether there is one.
+    pub fn seek_below(&mut self, key: &[u8]) -> Result<bool, Error> {
+        if self.seek(key)? { self.prev() } else { self.seek_last() }
+    }
+
     /// Goes to the first weighted cell whose key is not below `key`, past subtrees without any.
     pub fn seek_weighted(&mut self, key: &[u8]) -> Result<bool, Error> {
         if !self.seek(key)? {
@@ -158,6 +163,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn push(&mut self, frame: Frame<'a>) -> Result<(), Error> {
+        assert!(frame.at < frame.node.count(), "a frame stands at a child");
         let slot = self.frames.get_mut(self.depth).ok_or_else(|| corrupt(frame.node.number(), "levels"))?;
         *slot = Some(frame);
         self.depth += 1;

@@ -6,15 +6,21 @@
 //!
 //! It must not know about trees, parents or free space: one or two pages at a time.
 
-use crate::limits::PAGE_BYTES;
+use crate::limits::{PAGE_BYTES, TREE_LEVELS_MAX};
 use crate::types::{PageNumber, TxnId};
 
+use super::freemap::META_PAGES;
 use super::key::TreeId;
 use super::node::{
     BRANCH_KEY, LEAF_KEY, Node, PAGE_ROOM, RUN_BYTES, RunRef, SHARED_PREFIX_MAX, SLOT_BYTES, SLOT_WEIGHTED, flag,
     hint_of,
 };
 use super::page::{Page, field, kind, put_header, put_identity, short};
+
+/// A part of a page that passed the check when it was read, or that this module wrote.
+fn sound<T>(part: Option<T>) -> T {
+    part.expect("pages are checked before they are edited, and indexes lie below the count")
+}
 
 /// What a new node is.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +37,8 @@ pub(super) struct NodeIdentity {
 
 /// Makes `page` an empty node.
 pub(super) fn init(page: &mut Page, identity: NodeIdentity) {
+    assert!(usize::from(identity.level) < TREE_LEVELS_MAX, "level {} is none", identity.level);
+    assert!(identity.number.0 >= META_PAGES, "page {} holds a meta", identity.number);
     page[..field::END].fill(0);
     page[field::KIND] = if identity.level == 0 { kind::LEAF } else { kind::BRANCH };
     page[field::LEVEL] = identity.level;
@@ -87,7 +95,7 @@ fn put_slot(page: &mut Page, at: usize, start: usize) {
 
 /// The tree of a page that was checked.
 fn tree_of(page: &Page) -> TreeId {
-    TreeId::from_number(page[field::TREE]).expect("a checked page belongs to a tree")
+    sound(TreeId::from_number(page[field::TREE]))
 }
 
 fn put_prefix(page: &mut Page, prefix: usize) {
@@ -101,7 +109,7 @@ fn put_hint(page: &mut Page, at: usize) {
     let hint = if at < node.first_key() {
         0
     } else {
-        let main = node.inline_main(at, tree_of(page)).expect("a cell of a checked page");
+        let main = sound(node.inline_main(at, tree_of(page)));
         hint_of(main, node.prefix())
     };
     let slot = field::END + at * SLOT_BYTES;
@@ -120,7 +128,7 @@ fn refresh_hints(page: &mut Page) {
     if first >= count {
         return put_prefix(page, 0);
     }
-    let main = |at| node.inline_main(at, tree).expect("a cell of a checked page");
+    let main = |at| sound(node.inline_main(at, tree));
     let prefix = shared_prefix(main(first), main(count - 1));
     put_prefix(page, prefix);
     (0..count).for_each(|at| put_hint(page, at));
@@ -136,10 +144,19 @@ fn fit_prefix(page: &mut Page, at: usize) {
     if neighbour < node.first_key() || neighbour == at {
         return refresh_hints(page);
     }
-    let main = |at| node.inline_main(at, tree).expect("a cell of a checked page");
+    let main = |at| sound(node.inline_main(at, tree));
     if shared_prefix(main(at), main(neighbour)) < node.prefix() {
         refresh_hints(page);
     }
+}
+
+/// Copies a node: header, slots and cells, not the bytes between.
+pub(super) fn copy(from: &Page, to: &mut Page) {
+    let node = Node::new(from);
+    let (slots, heap) = (field::END + node.count() * SLOT_BYTES, node.heap());
+    assert!(slots <= heap, "slots end before the cells of a checked page");
+    to[..slots].copy_from_slice(&from[..slots]);
+    to[heap..].copy_from_slice(&from[heap..]);
 }
 
 /// Inserts a cell before cell `at`, compacting the page if its free bytes lie scattered.
@@ -156,6 +173,7 @@ pub(super) fn insert(page: &mut Page, scratch: &mut Page, at: usize, cell: &[u8]
         compact(page, scratch);
     }
     let start = Node::new(page).heap() - cell.len();
+    assert!(start >= field::END + (count + 1) * SLOT_BYTES, "cells stay clear of the slots");
     page[start..start + cell.len()].copy_from_slice(cell);
     let slot = field::END + at * SLOT_BYTES;
     page.copy_within(slot..field::END + count * SLOT_BYTES, slot + SLOT_BYTES);
@@ -184,13 +202,14 @@ pub(super) fn remove(page: &mut Page, at: usize) {
     let node = Node::new(page);
     let (count, heap, garbage) = (node.count(), node.heap(), node.garbage());
     assert!(at < count, "cell {at} of {count}");
-    let start = node.slot(at).expect("below the count");
-    let length = node.cell_bytes(at).expect("a cell of a checked page").len();
-    let weight = node.cell_weight(at).expect("a cell of a checked page");
+    let start = sound(node.slot(at));
+    let length = sound(node.cell_bytes(at)).len();
+    let weight = sound(node.cell_weight(at));
     let slot = field::END + at * SLOT_BYTES;
     page.copy_within(slot + SLOT_BYTES..field::END + count * SLOT_BYTES, slot);
     put_count(page, count - 1);
     add_weight(page, 0, weight);
+    assert!(garbage + length <= PAGE_BYTES - heap, "cells do not overlap");
     if start == heap {
         put_heap(page, heap + length);
     } else {
@@ -208,11 +227,11 @@ fn compact(page: &mut Page, scratch: &mut Page) {
     let old = Node::new(scratch);
     let mut start = PAGE_BYTES;
     for at in 0..old.count() {
-        let cell = old.cell_bytes(at).expect("a cell of a checked page");
+        let cell = sound(old.cell_bytes(at));
         start -= cell.len();
         page[start..start + cell.len()].copy_from_slice(cell);
         let slot = field::END + at * SLOT_BYTES;
-        let weighted = old.slot_word(at).expect("below the count") & SLOT_WEIGHTED;
+        let weighted = sound(old.slot_word(at)) & SLOT_WEIGHTED;
         page[slot..slot + 2].copy_from_slice(&(short(start) | weighted).to_le_bytes());
     }
     assert!(start == old.heap() + old.garbage(), "compacting frees exactly the garbage");
@@ -233,9 +252,9 @@ impl NewCell<'_> {
     /// Bytes of cell `at` in the sequence of the old cells with the new one among them.
     fn virtual_cell<'a>(&'a self, old: Node<'a>, at: usize) -> &'a [u8] {
         match at.cmp(&self.at) {
-            std::cmp::Ordering::Less => old.cell_bytes(at).expect("a cell of a checked page"),
+            std::cmp::Ordering::Less => sound(old.cell_bytes(at)),
             std::cmp::Ordering::Equal => self.bytes,
-            std::cmp::Ordering::Greater => old.cell_bytes(at - 1).expect("a cell of a checked page"),
+            std::cmp::Ordering::Greater => sound(old.cell_bytes(at - 1)),
         }
     }
 }
@@ -295,16 +314,19 @@ pub(super) fn split(left: &mut Page, right: &mut Page, scratch: &mut Page, keep:
     }
     refresh_hints(left);
     refresh_hints(right);
+    assert!(Node::new(left).count() + Node::new(right).count() == count + 1, "every cell is on one side");
 }
 
 /// Appends all cells of `from` to `page`, which has room; `first` stands in for the first cell.
 pub(super) fn append_all(page: &mut Page, scratch: &mut Page, from: Node<'_>, first: &[u8]) {
-    let taken = from.used() - from.cell_bytes(0).expect("a cell of a checked page").len() + first.len();
+    assert!(from.level() == Node::new(page).level(), "neighbours stand on one level");
+    assert!(from.count() > 0, "an empty page leaves its tree at once");
+    let taken = from.used() - sound(from.cell_bytes(0)).len() + first.len();
     assert!(taken <= Node::new(page).room(), "the cells to append fit");
     compact(page, scratch);
     append(page, first);
     for at in 1..from.count() {
-        append(page, from.cell_bytes(at).expect("a cell of a checked page"));
+        append(page, sound(from.cell_bytes(at)));
     }
     refresh_hints(page);
 }
@@ -313,8 +335,8 @@ pub(super) fn append_all(page: &mut Page, scratch: &mut Page, from: Node<'_>, fi
 pub(super) fn set_child(page: &mut Page, at: usize, child: Child) -> bool {
     let node = Node::new(page);
     assert!(node.level() > 0, "only branches have children");
-    let start = node.slot(at).expect("the path leads through this cell");
-    let cell = node.branch_cell(at).expect("a cell of a checked page");
+    let start = sound(node.slot(at));
+    let cell = sound(node.branch_cell(at));
     let old = Child { page: cell.child, birth: cell.birth, weight: cell.weight };
     if old == child {
         return false;
@@ -330,7 +352,7 @@ pub(super) fn set_child(page: &mut Page, at: usize, child: Child) -> bool {
 pub(super) fn set_weighted(page: &mut Page, at: usize, weighted: bool) {
     let node = Node::new(page);
     assert!(node.level() == 0, "only a leaf's cells are weighted one by one");
-    let start = node.slot(at).expect("the search found this cell");
+    let start = sound(node.slot(at));
     let old = u64::from(page[start] & flag::WEIGHTED);
     page[start] = (page[start] & !flag::WEIGHTED) | u8::from(weighted);
     put_slot(page, at, start);
@@ -340,10 +362,10 @@ pub(super) fn set_weighted(page: &mut Page, at: usize, weighted: bool) {
 /// Writes a cell over cell `at`, which has the same key and length.
 pub(super) fn overwrite(page: &mut Page, at: usize, cell: &[u8]) {
     let node = Node::new(page);
-    let (level, start) = (node.level(), node.slot(at).expect("the search found this cell"));
-    let old = node.cell_bytes(at).expect("a cell of a checked page");
+    let (level, start) = (node.level(), sound(node.slot(at)));
+    let old = sound(node.cell_bytes(at));
     assert!(old.len() == cell.len(), "a cell of {} bytes over one of {}", cell.len(), old.len());
-    let old_weight = node.cell_weight(at).expect("a cell of a checked page");
+    let old_weight = sound(node.cell_weight(at));
     page[start..start + cell.len()].copy_from_slice(cell);
     put_slot(page, at, start);
     add_weight(page, weight_of(level, cell), old_weight);
@@ -352,8 +374,8 @@ pub(super) fn overwrite(page: &mut Page, at: usize, cell: &[u8]) {
 /// Has cell `at` of a leaf name the run `new` where it named `old`.
 pub(super) fn replace_run(page: &mut Page, at: usize, old: RunRef, new: RunRef) {
     let node = Node::new(page);
-    let start = node.slot(at).expect("the run was found through this cell");
-    let cell = node.leaf_cell(at).expect("a cell of a checked page");
+    let start = sound(node.slot(at));
+    let cell = sound(node.leaf_cell(at));
     let key_runs = if cell.key.run.is_some() { RUN_BYTES } else { 0 };
     let end = start + cell.bytes.len();
     let place = if cell.body_run == Some(old) { end - key_runs - RUN_BYTES } else { end - RUN_BYTES };

@@ -6,7 +6,7 @@
 //! - The meta holds a digest over which transaction wrote each group's block. A block that was lost, or an older one that
 //!   shows up because the newer rotted, does not fit it; then the map is built anew from the trees.
 
-use crate::limits::{PAGE_BYTES, TREE_CHUNK_PAGES, TREE_GROUP_PAGES};
+use crate::limits::{PAGE_BYTES, TREE_CHUNK_PAGES, TREE_GROUP_PAGES, TREE_REGION_GROUPS};
 use crate::types::{PageNumber, TxnId};
 
 use super::bitmap::Bitmap;
@@ -16,6 +16,8 @@ use super::page::{
 
 /// The first pages of the file.
 pub(super) const META_PAGES: u64 = 3;
+/// Pages of a region.
+const REGION_PAGES: u64 = TREE_REGION_GROUPS * TREE_GROUP_PAGES;
 /// Where the words of live pages start in a block.
 const LIVE_AT: usize = 64;
 /// Words of live pages.
@@ -28,11 +30,29 @@ pub(super) fn group_count(pages: u64) -> u64 {
     pages.div_ceil(TREE_GROUP_PAGES)
 }
 
-/// The page of a group's slot 0 or 1.
+/// The page of a group's slot 0 or 1. The slots of a region's groups stand together at its start.
 pub(super) fn map_page(group: u64, slot: u64) -> PageNumber {
     assert!(slot < 2, "a group has two slots");
-    let first = if group == 0 { META_PAGES } else { group * TREE_GROUP_PAGES };
-    PageNumber(first + slot)
+    let (region, within) = (group / TREE_REGION_GROUPS, group % TREE_REGION_GROUPS);
+    let first = if region == 0 { META_PAGES } else { region * REGION_PAGES };
+    PageNumber(first + 2 * within + slot)
+}
+
+/// Metas and map pages in the region of `page`, from its start.
+fn reserved_pages(region: u64) -> u64 {
+    2 * TREE_REGION_GROUPS + if region == 0 { META_PAGES } else { 0 }
+}
+
+/// Whether a page is a meta or belongs to the free map.
+pub(super) fn is_reserved(page: u64) -> bool {
+    page % REGION_PAGES < reserved_pages(page / REGION_PAGES)
+}
+
+/// Every reserved page of a file of `pages`.
+pub(super) fn reserved_below(pages: u64) -> impl Iterator<Item = u64> {
+    let regions = 0..pages.div_ceil(REGION_PAGES);
+    let all = regions.flat_map(|region| (0..reserved_pages(region)).map(move |page| region * REGION_PAGES + page));
+    all.take_while(move |page| *page < pages)
 }
 
 /// Where the newest block of a group is.
@@ -57,6 +77,8 @@ pub(super) fn digest(groups: &[GroupState]) -> u64 {
 /// Writes a group's block.
 pub(super) fn encode(page: &mut Page, group: u64, slot: u64, txn: TxnId, bits: (&Bitmap, &Bitmap)) {
     let (live, holes) = bits;
+    assert!(txn > TxnId(0), "transactions count from 1");
+    assert!(live.contains(map_page(group, slot).0), "a group's map pages are in use");
     page.fill(0);
     page[field::KIND] = kind::MAP;
     put_identity(page, map_page(group, slot), txn);
@@ -91,3 +113,24 @@ pub(super) fn load(page: &Page, group: u64, live: &mut Bitmap, holes: &mut Bitma
 
 const _: () = assert!(LIVE_AT + 8 * (256 + 4) <= PAGE_BYTES, "a block holds its words");
 const _: () = assert!(LIVE_WORDS == 256 && HOLE_WORDS == 4, "as the format says");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn map_pages_are_reserved_and_each_its_own() {
+        let pages = 3 * REGION_PAGES;
+        let mut seen: Vec<u64> =
+            (0..group_count(pages)).flat_map(|group| [map_page(group, 0).0, map_page(group, 1).0]).collect();
+        assert!(seen.iter().all(|page| is_reserved(*page) && *page >= META_PAGES));
+        seen.extend(0..META_PAGES);
+        seen.sort_unstable();
+        assert_eq!(seen, reserved_below(pages).collect::<Vec<_>>());
+        assert_eq!((0..pages).filter(|page| is_reserved(*page)).count(), seen.len());
+        // A group's map is in the file as soon as any page of the group is, growing by chunks.
+        for group in 0..group_count(pages) {
+            assert!(map_page(group, 1).0 < group * TREE_GROUP_PAGES + TREE_CHUNK_PAGES);
+        }
+    }
+}

@@ -7,7 +7,7 @@ use crate::limits::{PAGE_BYTES, TREE_FILE_PAGES_MIN, TREE_HEAD_BYTES_MAX};
 use crate::types::{PageNumber, TxnId};
 
 use super::bitmap::Bitmap;
-use super::freemap::{GroupState, digest, encode};
+use super::freemap::{GroupState, digest, encode, reserved_below};
 use super::key::TreeId;
 use super::meta::{Meta, MetaSlot, pick_meta};
 use super::node::Node;
@@ -17,7 +17,7 @@ use super::store::{Config, Tree};
 use super::view::View;
 
 /// Where the fuzzer's page lies.
-const FUZZED: PageNumber = PageNumber(8);
+const FUZZED: PageNumber = PageNumber(400);
 
 fn page_of(bytes: &[u8]) -> Page {
     let mut page = [0; PAGE_BYTES];
@@ -82,8 +82,9 @@ fn store_with(page: &Page, tree: TreeId) -> Option<Tree> {
     snapshot.roots[tree.index()] = Root { page: FUZZED, birth: TxnId(1), weight: node.weight(), level: node.level() };
     let (mut live, mut holes) = (Bitmap::default(), Bitmap::default());
     live.grow(TREE_FILE_PAGES_MIN);
-    holes.grow(1);
-    (0..5).chain([FUZZED.0]).for_each(|used| assert!(live.insert(used), "pages are used once"));
+    holes.grow(TREE_FILE_PAGES_MIN);
+    let used = reserved_below(TREE_FILE_PAGES_MIN).chain([FUZZED.0]);
+    used.for_each(|used| assert!(live.insert(used), "pages are used once"));
     let group = GroupState { slot: 0, txn: TxnId(1) };
     let meta = Meta { sequence: 1, page_count: TREE_FILE_PAGES_MIN, map_digest: digest(&[group]), snapshot };
     let mut arena = Arena::anonymous(TREE_FILE_PAGES_MIN);

@@ -60,6 +60,12 @@ impl Holds {
         Self { holds: vec![Hold { txn: latest, waiting: BinaryHeap::new() }], pages: 0 }
     }
 
+    /// The latest snapshot.
+    fn latest(&self) -> TxnId {
+        assert!(!self.holds.is_empty(), "the latest snapshot is always held");
+        self.holds[self.holds.len() - 1].txn
+    }
+
     /// Pages that wait.
     pub(super) fn pages(&self) -> u64 {
         self.pages
@@ -84,15 +90,25 @@ impl Holds {
         is_held: impl Fn(TxnId) -> bool,
         out: &mut Vec<PageRange>,
     ) {
-        let before = self.holds.last_mut().expect("the latest snapshot is always held");
-        assert!(before.txn < txn, "transactions ascend: {} then {txn}", before.txn);
-        for one in freed.drain(..) {
-            assert!(one.birth <= before.txn, "what the transaction itself made it frees at once");
-            self.pages += one.pages.count;
-            before.waiting.push(one);
-        }
+        let latest = self.latest();
+        assert!(latest < txn, "transactions ascend: {latest} then {txn}");
+        assert!(freed.iter().all(|one| one.birth <= latest), "what the transaction itself made it frees at once");
         self.holds.push(Hold { txn, waiting: BinaryHeap::new() });
-        self.release(is_held, out);
+        self.release(&is_held, out);
+        // Most often nobody looks at the snapshot before: then only older holds count.
+        let below = self.holds.iter_mut().rev().nth(1);
+        let Some(below) = below else {
+            out.extend(freed.drain(..).map(|one| one.pages));
+            return;
+        };
+        for one in freed.drain(..) {
+            if one.birth > below.txn {
+                out.push(one.pages);
+            } else {
+                self.pages += one.pages.count;
+                below.waiting.push(one);
+            }
+        }
     }
 
     /// Lets go of every snapshot but the latest for which `is_held` says no.
@@ -105,7 +121,6 @@ impl Holds {
                 self.drop_hold(at, out);
             }
         }
-        assert!(!self.holds.is_empty(), "the latest snapshot is always held");
     }
 
     fn drop_hold(&mut self, at: usize, out: &mut Vec<PageRange>) {
@@ -119,8 +134,8 @@ impl Holds {
             return;
         };
         assert!(below.txn < hold.txn, "holds ascend");
-        while waiting.peek().is_some_and(|freed| freed.birth > below.txn) {
-            let freed = waiting.pop().expect("peeked");
+        while let Some(freed) = waiting.peek().copied().filter(|freed| freed.birth > below.txn) {
+            waiting.pop();
             self.pages -= freed.pages.count;
             out.push(freed.pages);
         }

@@ -149,6 +149,7 @@ impl Editor {
     fn overwrite(&mut self, path: &Path) -> bool {
         let Step { page, at, .. } = path.leaf();
         let old = self.checked(page).leaf_cell(at);
+        assert!(old.is_some(), "the search found cell {at}");
         let fits = old
             .is_some_and(|old| old.bytes.len() == self.cell.len() && old.body_run.is_none() && old.key.run.is_none());
         if fits {
@@ -170,7 +171,9 @@ impl Editor {
         }
         self.need_pages(path.pages_needed())?;
         self.own(&mut path);
+        let before = self.checked(path.leaf().page).count();
         self.remove_cell(&path)?;
+        assert!(self.checked(path.leaf().page).count() + 1 == before, "one cell is gone");
         self.settle(&path, path.last());
         self.shrink(&path)?;
         Ok(true)
@@ -219,6 +222,7 @@ impl Editor {
     /// Takes a page for the running transaction. There is one: the operation asked before it began.
     pub(super) fn take_page(&mut self) -> PageNumber {
         let page = self.space.take().expect("the operation began with pages enough");
+        assert!(page.0 < self.shared.granted(), "page {page} is granted");
         self.shared.set_verified(single(page));
         page
     }
@@ -300,8 +304,10 @@ impl Editor {
     /// Copies a page of an earlier transaction and frees it.
     pub(super) fn copy_page(&mut self, old: Step) -> PageNumber {
         let (txn, page) = (self.txn(), self.take_page());
-        self.shared.arena().copy_page(&mut self.permit, old.page, page);
+        let from = self.shared.arena().page(old.page);
+        edit::copy(from, self.shared.arena().page_mut(&mut self.permit, page));
         put_identity(self.page_mut(page), page, txn);
+        assert!(self.checked(page).weight() == self.checked(old.page).weight(), "a copy holds what the page did");
         self.free(single(old.page), old.birth);
         page
     }
@@ -389,6 +395,8 @@ impl Editor {
         }
         let out = &mut self.cell;
         out.clear();
+        assert!(main.len() + tail.len() <= TREE_KEY_INLINE_BYTES_MAX, "a longer key lies in a run");
+        assert!(body.len() <= TREE_BODY_INLINE_BYTES_MAX, "a longer body lies in a run");
         let [head_length, _] = short(content.head.len()).to_le_bytes();
         out.extend_from_slice(&[flags, head_length]);
         out.extend_from_slice(&short(main.len() + tail.len()).to_le_bytes());

@@ -353,7 +353,9 @@ impl<'a> Node<'a> {
             return Ok((count, false));
         }
         let hint = hint_of(probe.main, prefix);
-        let mut low = self.partition(first, count, |slot| slot < hint)?;
+        let slots = self.page.get(field::END..field::END + count * SLOT_BYTES).ok_or_else(|| self.torn_cell())?;
+        let (slots, _) = slots.as_chunks::<SLOT_BYTES>();
+        let mut low = partition(slots, first, |slot| slot < hint);
         // Whichever cell is near stands for all of them in what they share.
         let sample = self.inline_main(low.min(count - 1), tree).and_then(|main| main.get(..prefix));
         match sample.ok_or_else(|| self.torn_cell())?.cmp(&probe.main[..prefix.min(probe.main.len())]) {
@@ -361,7 +363,10 @@ impl<'a> Node<'a> {
             Ordering::Greater => return Ok((first, false)),
             Ordering::Equal => {}
         }
-        let mut high = self.partition(low, count, |slot| slot <= hint)?;
+        let mut high = match slots.get(low + 1) {
+            Some(next) if slot_hint(next) == hint => partition(slots, low, |slot| slot <= hint),
+            Some(_) | None => low + usize::from(slots.get(low).is_some_and(|slot| slot_hint(slot) == hint)),
+        };
         while low < high {
             let middle = low.midpoint(high);
             match self.compare(runs, tree, middle, probe)? {
@@ -371,19 +376,6 @@ impl<'a> Node<'a> {
             }
         }
         Ok((low, false))
-    }
-
-    /// The first slot in `low..high` whose hint is not `below`.
-    fn partition(self, mut low: usize, mut high: usize, below: impl Fn(u32) -> bool) -> Result<usize, Error> {
-        while low < high {
-            let middle = low.midpoint(high);
-            if below(self.hint(middle).ok_or_else(|| self.torn_cell())?) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
     }
 
     /// The child of a branch that `probe` belongs to.
@@ -496,6 +488,25 @@ impl<'a> Node<'a> {
         }
         Ok(())
     }
+}
+
+/// The hint in a slot.
+fn slot_hint(slot: &[u8; SLOT_BYTES]) -> u32 {
+    let [_, _, hint @ ..] = *slot;
+    u32::from_le_bytes(hint)
+}
+
+/// The first slot from `first` on whose hint is not `below`. Written so that it compiles without branches: which way a probe
+/// goes is anyone's guess.
+fn partition(slots: &[[u8; SLOT_BYTES]], first: usize, below: impl Fn(u32) -> bool) -> usize {
+    let (mut base, mut size) = (first, slots.len().saturating_sub(first));
+    while size > 1 {
+        let half = size / 2;
+        let is_below = slots.get(base + half - 1).is_some_and(|slot| below(slot_hint(slot)));
+        base = if is_below { base + half } else { base };
+        size -= half;
+    }
+    base + usize::from(slots.get(base).is_some_and(|slot| below(slot_hint(slot))))
 }
 
 /// Four bytes of a key's main part after the shared prefix, as a number; zeros stand for missing bytes, so that of two keys

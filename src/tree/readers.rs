@@ -242,9 +242,12 @@ struct ReaderInner {
 }
 
 impl ReaderInner {
+    fn block(&self, at: usize) -> &SlotBlock {
+        self.shared.block(at).expect("a block that this reader owns")
+    }
+
     fn slot(&self, at: usize) -> &AtomicU64 {
-        let block = self.shared.block(at / TREE_SLOTS_PER_BLOCK).expect("a block that this reader owns");
-        &block.slots[at % TREE_SLOTS_PER_BLOCK]
+        &self.block(at / TREE_SLOTS_PER_BLOCK).slots[at % TREE_SLOTS_PER_BLOCK]
     }
 
     fn take_slot(&self) -> usize {
@@ -262,7 +265,7 @@ impl ReaderInner {
 impl Drop for ReaderInner {
     fn drop(&mut self) {
         for at in self.blocks.take() {
-            let block = self.shared.block(at).expect("a block that this reader owns");
+            let block = self.block(at);
             assert!(block.slots.iter().all(|slot| slot.load(Ordering::Relaxed) == 0), "pins keep their reader alive");
             block.owned.store(false, Ordering::Release);
         }
@@ -302,6 +305,7 @@ impl Reader {
                 continue;
             }
             if let Some(words) = shared.read_ring(txn) {
+                assert!(words[0] == txn, "the ring's slot belongs to the transaction it names");
                 return Snapshot::from_words(&words);
             }
         }
@@ -395,6 +399,74 @@ mod tests {
         drop(second);
         assert_eq!(scan(&shared), [0u64; 0]);
         assert_eq!(two.latest_stamp().applied_index.0, 20);
+    }
+
+    /// The protocol as steps that interleave in every possible way: a reader that pins, and a writer that publishes two
+    /// transactions, scans after each, and forgets the snapshots before that it found in no slot.
+    #[derive(Clone, Copy)]
+    struct Interleaving {
+        latest: u64,
+        slot: u64,
+        /// Steps done of load, store, load; the value loaded first.
+        reader: (u8, u64),
+        pinned: Option<u64>,
+        /// Steps done of publish, scan, publish, scan.
+        writer: u8,
+        /// Snapshots that the writer forgot.
+        forgotten: [bool; 4],
+    }
+
+    impl Interleaving {
+        fn step_reader(&mut self) {
+            self.reader = match self.reader {
+                (0, _) => (1, self.latest),
+                (1, txn) => {
+                    self.slot = txn;
+                    (2, txn)
+                }
+                (_, txn) if txn == self.latest => {
+                    self.pinned = Some(txn);
+                    (3, txn)
+                }
+                _ => (0, 0),
+            };
+        }
+
+        fn step_writer(&mut self) {
+            if self.writer.is_multiple_of(2) {
+                self.latest += 1;
+            } else {
+                for txn in 1..self.latest {
+                    self.forgotten[index(txn)] |= self.slot != txn;
+                }
+            }
+            self.writer += 1;
+        }
+
+        fn explore(self, ends: &mut u32) {
+            if let Some(txn) = self.pinned {
+                assert!(!self.forgotten[index(txn)], "snapshot {txn} was pinned and forgotten");
+            }
+            if self.pinned.is_none() {
+                let mut next = self;
+                next.step_reader();
+                next.explore(ends);
+            }
+            if self.writer < 4 {
+                let mut next = self;
+                next.step_writer();
+                next.explore(ends);
+            }
+            *ends += u32::from(self.pinned.is_some() && self.writer == 4);
+        }
+    }
+
+    #[test]
+    fn no_interleaving_pins_what_the_writer_forgot() {
+        let mut ends = 0;
+        let start = Interleaving { latest: 1, slot: 0, reader: (0, 0), pinned: None, writer: 0, forgotten: [false; 4] };
+        start.explore(&mut ends);
+        assert!(ends > 50, "{ends} interleavings");
     }
 
     #[test]

@@ -186,6 +186,7 @@ impl Editor {
     fn set_root(&mut self, tree: TreeId, page: PageNumber) {
         let node = self.checked(page);
         let root = super::snapshot::Root { page, birth: node.birth(), weight: node.weight(), level: node.level() };
+        assert!(root.level > 0 && root.birth == self.txn(), "a new root is a branch of this transaction");
         self.snapshot.roots[tree.index()] = root;
     }
 
@@ -261,10 +262,12 @@ impl Editor {
         } else {
             cell.extend_from_slice(first);
         }
+        let weight = one.weight() + two.weight();
         let own = self.own_page(one)?;
         let (target, scratch) = self.page_and_scratch(own);
         edit::append_all(target, scratch, two, &cell);
         self.cell = cell;
+        assert!(self.checked(own).weight() == weight, "merging loses no cell");
         let is_leaf = two.level() == 0;
         let (gone, gone_birth, merged) = (two.number(), two.birth(), Child::of(self.checked(own)));
         self.release(single(gone), gone_birth)?;

@@ -8,11 +8,13 @@
 //!
 //! It must not know what pages hold.
 
-use crate::limits::{TREE_CHUNK_PAGES, TREE_GIVE_BACK_CHUNKS_MAX, TREE_GROUP_PAGES, TREE_HOT_PAGES_MAX};
+use crate::limits::{
+    TREE_CHUNK_PAGES, TREE_FILE_PAGES_MIN, TREE_GIVE_BACK_CHUNKS_MAX, TREE_GROUP_PAGES, TREE_HOT_PAGES_MAX,
+};
 use crate::types::{PageNumber, TxnId};
 
 use super::bitmap::Bitmap;
-use super::freemap::{META_PAGES, group_count, map_page};
+use super::freemap::{group_count, is_reserved, reserved_below};
 use super::holds::{Freed, Holds, PageRange};
 use super::page::wide;
 use super::readers::single;
@@ -112,6 +114,7 @@ impl Space {
     pub(super) fn grow(&mut self, pages: PageRange) {
         let end = pages.end().0;
         assert!(pages.first.0 <= self.page_count, "the file grows at its end");
+        assert!(pages.count.is_multiple_of(TREE_CHUNK_PAGES), "the file grows by whole chunks");
         self.ceiling = u64::MAX;
         self.set_page_count(self.page_count.max(end));
         for page in pages.first.0..end {
@@ -130,6 +133,7 @@ impl Space {
 
     /// Makes room in the sets for a file of `page_count` pages.
     fn set_page_count(&mut self, page_count: u64) {
+        assert!(page_count.is_multiple_of(TREE_CHUNK_PAGES), "a file of {page_count} pages is not whole chunks");
         self.page_count = page_count;
         for bits in [&mut self.live, &mut self.free, &mut self.dirty, &mut self.raw] {
             bits.grow(page_count);
@@ -144,21 +148,14 @@ impl Space {
         self.live = live;
         self.holes = holes;
         self.set_page_count(page_count);
-        for page in (0..page_count).filter(|page| is_reserved(*page)) {
+        for page in reserved_below(page_count) {
             self.live.insert(page);
         }
-        for chunk in 0..page_count.div_ceil(TREE_CHUNK_PAGES) {
+        for chunk in 0..page_count / TREE_CHUNK_PAGES {
             if !self.holes.contains(chunk) {
-                let free = !self.live.word(chunk) & self.chunk_mask(chunk);
-                self.free.set_word(chunk, free);
+                self.free.set_word(chunk, !self.live.word(chunk));
             }
         }
-    }
-
-    /// The bits of a chunk's word that stand for pages of the file.
-    fn chunk_mask(&self, chunk: u64) -> u64 {
-        let pages = (self.page_count - chunk * TREE_CHUNK_PAGES).min(TREE_CHUNK_PAGES);
-        if pages == TREE_CHUNK_PAGES { u64::MAX } else { (1 << pages) - 1 }
     }
 
     fn put_free(&mut self, page: u64) {
@@ -212,6 +209,7 @@ impl Space {
             return None;
         };
         let pages = PageRange { first: PageNumber(first), count };
+        assert!(pages.end().0 <= end, "a run ends within the file");
         self.run_from = if pages.end().0 < end.min(self.ceiling) { pages.end().0 } else { 0 };
         self.take_range(pages, true);
         Some(pages)
@@ -345,13 +343,10 @@ impl Space {
     fn cut_tail(&mut self, spare: &mut u64) -> Option<PageRange> {
         let old = self.page_count;
         let mut new = old;
-        loop {
-            let chunk = (new - 1) / TREE_CHUNK_PAGES;
-            if chunk == 0 {
-                break;
-            }
+        while new > TREE_FILE_PAGES_MIN {
+            let chunk = new / TREE_CHUNK_PAGES - 1;
             let is_hole = self.holes.contains(chunk);
-            let free = self.free.word(chunk) == self.cut_mask(chunk);
+            let free = self.free.word(chunk) == u64::MAX;
             if !(is_hole || (free && *spare > 0)) {
                 break;
             }
@@ -359,29 +354,25 @@ impl Space {
             self.free.set_word(chunk, 0);
             self.holes.remove(chunk);
             new = chunk * TREE_CHUNK_PAGES;
-            if new.is_multiple_of(TREE_GROUP_PAGES) {
-                // The group goes, and its two map pages with it.
-                self.live.remove(new);
-                self.live.remove(new + 1);
-                self.changed.remove(new / TREE_GROUP_PAGES);
-            }
         }
+        // Groups beyond the end have no map to write.
+        for group in group_count(new)..group_count(old) {
+            self.changed.remove(group);
+        }
+        assert!((TREE_FILE_PAGES_MIN..=old).contains(&new), "the smallest file stays");
         self.page_count = new;
         // The new last group says that there are no pages beyond.
         self.changed.insert((new - 1) / TREE_GROUP_PAGES);
         (new < old).then_some(PageRange { first: PageNumber(new), count: old - new })
     }
 
-    /// What a chunk's word of free pages is when nothing of the trees lies in it.
-    fn cut_mask(&self, chunk: u64) -> u64 {
-        let first = chunk * TREE_CHUNK_PAGES;
-        if first.is_multiple_of(TREE_GROUP_PAGES) { self.chunk_mask(chunk) & !0b11 } else { self.chunk_mask(chunk) }
-    }
-
-    /// The lowest stretch of holes, at most `pages` long: what to have granted again first.
-    pub(super) fn lowest_hole(&self, pages: u64) -> Option<PageRange> {
-        let (first, chunks) = self.holes.next_stretch(0)?;
+    /// The lowest stretch of holes of at least `least` pages, at most `pages` of it: what to have granted again.
+    pub(super) fn lowest_hole(&self, least: u64, pages: u64) -> Option<PageRange> {
+        let end = self.page_count / TREE_CHUNK_PAGES;
+        let first = self.holes.find_run(0, end, least.div_ceil(TREE_CHUNK_PAGES).max(1))?;
+        let (_, chunks) = self.holes.next_stretch(first)?;
         let count = (chunks * TREE_CHUNK_PAGES).min(pages.next_multiple_of(TREE_CHUNK_PAGES));
+        assert!(count >= least.min(pages), "the stretch is long enough");
         Some(PageRange { first: PageNumber(first * TREE_CHUNK_PAGES), count })
     }
 
@@ -413,10 +404,4 @@ impl Space {
         }
         assert!(wide(self.hot.len()) <= wide(TREE_HOT_PAGES_MAX), "the hot pages are bounded");
     }
-}
-
-/// Whether a page is a meta or belongs to the free map.
-pub(super) fn is_reserved(page: u64) -> bool {
-    let group = page / TREE_GROUP_PAGES;
-    page < META_PAGES || map_page(group, 0).0 == page || map_page(group, 1).0 == page
 }

@@ -106,6 +106,7 @@ impl Tree {
             return Err(Error::ShortFile { pages_expected: TREE_FILE_PAGES_MIN, pages_found: granted_pages });
         }
         reserve_suffices(&arena, granted_pages)?;
+        let granted_pages = whole_chunks(granted_pages);
         let first = Snapshot { txn: TxnId(1), ..Snapshot::default() };
         let mut space = Space::new(first.txn);
         space.grow(PageRange { first: PageNumber(0), count: granted_pages });
@@ -123,7 +124,7 @@ impl Tree {
         if meta.page_count > file_pages {
             return Err(Error::ShortFile { pages_expected: meta.page_count, pages_found: file_pages });
         }
-        if meta.page_count < TREE_FILE_PAGES_MIN {
+        if meta.page_count < TREE_FILE_PAGES_MIN || !meta.page_count.is_multiple_of(TREE_CHUNK_PAGES) {
             return Err(Error::Corrupt { page: meta.page_number(), what: "page count" });
         }
         let shared = Arc::new(Shared::new(arena, meta.page_count, &meta.snapshot));
@@ -185,6 +186,8 @@ impl Tree {
 
     pub(super) fn publish(&mut self, stamp: Stamp) -> TxnId {
         let editor = &mut self.editor;
+        assert!(editor.snapshot.txn == self.published.txn.next(), "a transaction is running");
+        assert!(stamp.applied_index >= self.published.stamp.applied_index, "the applied index never goes back");
         editor.snapshot.stamp = stamp;
         self.published = editor.snapshot;
         editor.shared.publish(&self.published);
@@ -268,25 +271,21 @@ impl Tree {
         }
     }
 
-    /// What to have granted so that `pages_wanted` more pages can be written: a hole first, else the end of the file.
-    /// `None` while a grow plan is out, while a checkpoint that shortens the file is in progress, and at the end of the
-    /// reserved range.
+    /// What to have granted so that `pages_wanted` more pages, neighbours, can be written: a hole that is large enough, else
+    /// the end of the file; at the end of the reserved range any hole. `None` while a grow plan is out, while a checkpoint
+    /// that gives space back is in progress, and when there is nothing left.
     pub fn plan_grow(&mut self, pages_wanted: u64) -> Option<GrowPlan> {
         if self.growing || self.giving_back {
             return None;
         }
-        let wanted = pages_wanted.max(self.config.grow_pages).max(1);
-        let pages = match self.editor.space.lowest_hole(wanted) {
-            Some(hole) => hole,
-            None => {
-                let first = self.file_pages();
-                let count = wanted.min(self.editor.shared.arena().reserved_pages() - first);
-                PageRange { first: PageNumber(first), count }
-            }
-        };
-        if pages.count == 0 {
-            return None;
-        }
+        let (first, space) = (self.file_pages(), &self.editor.space);
+        let most = pages_wanted.max(self.config.grow_pages).max(1).next_multiple_of(TREE_CHUNK_PAGES);
+        let left = whole_chunks(self.editor.shared.arena().reserved_pages() - first);
+        let end = PageRange { first: PageNumber(first), count: most.min(left) };
+        let pages = space
+            .lowest_hole(pages_wanted, most)
+            .or_else(|| Some(end).filter(|end| end.count > 0))
+            .or_else(|| space.lowest_hole(1, most))?;
         self.growing = true;
         Some(GrowPlan { first_page: pages.first, page_count: pages.count })
     }
@@ -296,6 +295,7 @@ impl Tree {
         assert!(self.growing, "a grow plan is out");
         self.growing = false;
         let pages = PageRange { first: plan.first_page, count: plan.page_count };
+        assert!(pages.end().0 <= self.editor.shared.arena().reserved_pages(), "the plan kept to the reserved range");
         self.editor.space.grow(pages);
         self.editor.shared.set_granted(self.file_pages());
     }
@@ -335,6 +335,7 @@ impl Tree {
         space.changed.clear();
         space.dirty.clear();
         space.raw.clear();
+        assert!(self.durable < Some(txn), "checkpoints ascend");
         self.in_progress = Some(txn);
         Some(plan)
     }
@@ -358,6 +359,11 @@ fn is_held(txn: TxnId, pins: &[TxnId], durable: Option<TxnId>, in_progress: Opti
     durable == Some(txn) || in_progress == Some(txn) || pins.binary_search(&txn).is_ok()
 }
 
+/// Pages of the whole chunks among `pages`.
+fn whole_chunks(pages: u64) -> u64 {
+    pages / TREE_CHUNK_PAGES * TREE_CHUNK_PAGES
+}
+
 fn reserve_suffices(arena: &Arena, pages_needed: u64) -> Result<(), Error> {
     let pages_reserved = arena.reserved_pages();
     if pages_needed > pages_reserved { Err(Error::ReservedTooSmall { pages_needed, pages_reserved }) } else { Ok(()) }
@@ -378,5 +384,7 @@ pub(super) fn load_map(shared: &Shared, meta: &Meta) -> Option<(Bitmap, Bitmap, 
         freemap::load(page, group, &mut live, &mut holes, meta.page_count);
         groups.push(state);
     }
-    (freemap::digest(&groups) == meta.map_digest).then_some((live, holes, groups))
+    let mut chunks = 0..meta.page_count / TREE_CHUNK_PAGES;
+    let sound = chunks.all(|chunk| !holes.contains(chunk) || live.word(chunk) == 0);
+    (sound && freemap::digest(&groups) == meta.map_digest).then_some((live, holes, groups))
 }

@@ -106,6 +106,7 @@ impl Editor {
         let new = self.fill_run(pages, super::node::Runs::run(&*shared, &old)?);
         assert!((new.length, new.checksum) == (old.length, old.checksum), "a copy of a run");
         edit::replace_run(self.page_mut(leaf.page), at, old, new);
+        assert!(new.birth == self.txn() && new.page < old.page, "a run moves towards the start");
         self.release(run_pages(&old), old.birth)
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn corrupt(page: PageNumber, what: &'static str) -> Error {
 impl Shared {
     /// A node, checked.
     pub(super) fn node(&self, at: NodeAt) -> Result<Node<'_>, Error> {
+        self.arena().prefetch(at.page);
         if at.page.0 >= self.granted() {
             return Err(corrupt(at.page, "page number beyond the file"));
         }

@@ -44,8 +44,8 @@ impl Names {
         for prefix in NUMBERS {
             text = mask(&text, prefix);
         }
-        // An etcd that has just started calls its store 3.5.0 for some seconds.
-        text.replace("3.5.0", "3.7.0")
+        // An etcd that has just started calls its store 3.5.0 or unknown for some seconds.
+        text.replace("3.5.0", "3.7.0").replace("\"storage\":\"unknown\"", "\"storage\":\"3.7.0\"")
     }
 }
 

@@ -196,7 +196,8 @@ mod tests {
             chronicle.check_read(9, 4, (b"x", b"y"), &[]),
             chronicle.check_read(2, 4, (b"x", b"y"), &[]),
         ];
-        let names: Vec<_> = breaks.iter().map(|broken| broken.as_ref().unwrap_err().split(':').next().unwrap()).collect();
+        let names: Vec<_> =
+            breaks.iter().map(|broken| broken.as_ref().unwrap_err().split(':').next().unwrap()).collect();
         let expected = "agreement density density once order durability durability fresh reads fresh reads";
         assert_eq!(names.join(" "), expected);
     }

@@ -78,6 +78,11 @@ impl<Done> Job<Done> {
         Self { operations: operations.into(), done: Some(done) }
     }
 
+    /// Whether the next operation waits for the whole disk: it takes longer than one write.
+    pub(crate) fn is_at_barrier(&self) -> bool {
+        matches!(self.operations.front(), Some(Operation::SyncTree))
+    }
+
     /// Carries out the next operation.
     pub(crate) fn step(&mut self, disk: &mut Disk) -> Progress<Done> {
         let outcome = match self.operations.pop_front() {

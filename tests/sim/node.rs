@@ -84,7 +84,13 @@ impl Node {
     }
 
     /// Starts a run from the disk. An error is a refusal to start, in the product's words.
-    pub(crate) fn boot(&mut self, world_ns: u64, seed: u64, voters: Vec<MemberId>, bug: Option<Bug>) -> Result<(), String> {
+    pub(crate) fn boot(
+        &mut self,
+        world_ns: u64,
+        seed: u64,
+        voters: Vec<MemberId>,
+        bug: Option<Bug>,
+    ) -> Result<(), String> {
         assert!(self.run.is_none(), "it runs already");
         self.boots += 1;
         let nonce = BootNonce(self.boots);
@@ -95,13 +101,14 @@ impl Node {
         config.free_pages_low = 512;
         let now = self.local(world_ns);
         let names = self.disk.names();
-        let has_log = names.iter().any(|name| matches!(FileName::parse(name), Some(FileName::Segment(_) | FileName::Mark)));
+        let has_log =
+            names.iter().any(|name| matches!(FileName::parse(name), Some(FileName::Segment(_) | FileName::Mark)));
         let replica = if has_log {
             if bug == Some(Bug::LogForgotten) && self.boots.is_multiple_of(3) {
                 self.forget_log(&names);
                 self.create(config, now)?
             } else {
-                self.recover(config, now, nonce, bug)?
+                self.recover(config, now, nonce)?
             }
         } else if self.disk.exists(TREE) {
             return Err("a tree without a log".to_owned());
@@ -131,15 +138,9 @@ impl Node {
         Replica::create(config, now, tree, created.log).map_err(|error| error.to_string())
     }
 
-    fn recover(&mut self, config: Config, now: Now, nonce: BootNonce, bug: Option<Bug>) -> Result<Replica, String> {
+    fn recover(&mut self, config: Config, now: Now, nonce: BootNonce) -> Result<Replica, String> {
         let tree = self.open_tree()?;
-        let recovered = match self.read_log(&tree, nonce) {
-            Err(error) if bug == Some(Bug::TruncateAtFirstBadChecksum) => {
-                self.cut_log(error.file, error.offset);
-                self.read_log(&tree, nonce)
-            }
-            outcome => outcome,
-        };
+        let recovered = self.read_log(&tree, nonce);
         let mut recovered = recovered.map_err(|error| error.to_string())?;
         let mut job = Job::new(of_steps(std::mem::take(&mut recovered.repairs)), ());
         while let crate::jobs::Progress::Goes = job.step(&mut self.disk) {}
@@ -153,26 +154,17 @@ impl Node {
             config: WAL,
             identity: self.identity(),
             boot: nonce,
-            files: names.iter().filter(|name| *name != TREE).map(|name| (name.as_str(), self.disk.read(name))).collect(),
+            files: names
+                .iter()
+                .filter(|name| *name != TREE)
+                .map(|name| (name.as_str(), self.disk.read(name)))
+                .collect(),
             mark: self.disk.read("mark"),
             tree_applied: stamp.applied_index,
             tree_term: stamp.applied_term,
             tree_installed: installed_index(&stamp),
             entries_kept: 2000,
         })
-    }
-
-    /// What a careless recovery would do: take everything from the damage on for a torn tail.
-    fn cut_log(&mut self, file: FileName, offset: u64) {
-        let name = file.to_string();
-        let length = self.disk.read(&name).len();
-        let from = index(offset).min(length) / 4096 * 4096;
-        if length > from {
-            let write = self.disk.begin(&name, u64::try_from(from).expect("small"), &vec![0; length - from]);
-            self.disk.finish(write);
-        }
-        let later = self.disk.names().into_iter().filter(|other| other.ends_with(".wal") && *other > name);
-        later.collect::<Vec<_>>().iter().for_each(|other| self.disk.remove(other));
     }
 
     fn open_tree(&mut self) -> Result<Tree, String> {

@@ -15,9 +15,7 @@ pub(crate) enum Bug {
     ShortWriteTaken,
     /// Groups are reported done in the order they were issued, when the newest is, whatever the older ones did.
     LaterGroupCoversEarlier,
-    /// Recovery is shown the log up to its first damaged block only, and no mark.
-    TruncateAtFirstBadChecksum,
-    /// The durable mark is never written, and recovery is shown none.
+    /// The durable mark is never written.
     MarkNeverWritten,
     /// A recycled segment keeps its old header and the old bytes.
     RecycledWithoutHeader,
@@ -40,13 +38,12 @@ pub(crate) enum Bug {
 }
 
 /// All of them, for the test that plants each in turn.
-pub(crate) const ALL: [Bug; 16] = [
+pub(crate) const ALL: [Bug; 15] = [
     Bug::AnswerBeforeDurable,
     Bug::FollowerAcknowledgesEarly,
     Bug::VoteNotPersisted,
     Bug::ShortWriteTaken,
     Bug::LaterGroupCoversEarlier,
-    Bug::TruncateAtFirstBadChecksum,
     Bug::MarkNeverWritten,
     Bug::RecycledWithoutHeader,
     Bug::MetaBeforePages,

@@ -29,7 +29,7 @@ impl Rng {
 
     /// A number below `bound`, as an index.
     pub(crate) fn index(&mut self, bound: usize) -> usize {
-        usize::try_from(self.below(bound as u64)).expect("below a usize")
+        usize::try_from(self.below(u64::try_from(bound).expect("a usize fits"))).expect("below a usize")
     }
 
     /// A number in `low..=high`.

@@ -27,6 +27,9 @@ use crate::workload::{Duty, Operation as Asked, Workload, duty};
 
 const MS: u64 = 1_000_000;
 
+/// Events of one run at most: ten times what the longest good one takes.
+const EVENTS_MAX: u64 = 2_000_000;
+
 /// What a run is like: drawn from its seed, or set by a test.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -141,6 +144,7 @@ pub(crate) struct World {
     next_ticket: u64,
     next_job: u64,
     calm: bool,
+    handled: u64,
     report: Report,
 }
 
@@ -172,6 +176,7 @@ impl World {
             next_ticket: 0,
             next_job: 0,
             calm: false,
+            handled: 0,
             report: Report { trace: options.seed, ..Report::default() },
             options,
         }
@@ -190,7 +195,7 @@ impl World {
         if options.partition_every_ns > 0 && options.members > 1 {
             self.schedule_about(options.partition_every_ns, Event::Partition);
         }
-        if options.liars > 0 || options.bug.is_some() {
+        if options.liars > 0 || options.bug == Some(Bug::MarkNeverWritten) {
             self.schedule_about(options.chaos_ns / 4, Event::Rot);
         }
         self.schedule(50 * MS, Event::Pin);
@@ -253,6 +258,10 @@ impl World {
                 break;
             }
             self.events.pop();
+            self.handled += 1;
+            if self.handled > EVENTS_MAX {
+                return Err(format!("livelock: {EVENTS_MAX} events and no end; {}", self.describe()));
+            }
             self.now = at;
             let event = self.bodies.remove(&key).expect("every entry has its event");
             self.handle(event)?;
@@ -341,7 +350,8 @@ impl World {
     }
 
     fn forget_asks(&mut self, at: usize) {
-        let gone: Vec<u64> = self.asks.iter().filter(|(_, (_, ask))| ask.node == at).map(|(ticket, _)| *ticket).collect();
+        let gone: Vec<u64> =
+            self.asks.iter().filter(|(_, (_, ask))| ask.node == at).map(|(ticket, _)| *ticket).collect();
         for ticket in gone {
             let (client, _) = self.asks.remove(&ticket).expect("just listed");
             self.schedule(self.options.seed % MS + MS, Event::Client(client));
@@ -392,8 +402,11 @@ impl World {
             Output::Checkpoint(plan) => {
                 let operations = checkpoint_operations(&plan, bug);
                 if bug == Some(Bug::SegmentsReleasedEarly) {
-                    let oldest = self.nodes[at].disk.names().into_iter().find(|name| name.ends_with(".wal"));
-                    oldest.iter().for_each(|name| self.nodes[at].disk.remove(name));
+                    let names = self.nodes[at].disk.names();
+                    let segments: Vec<_> = names.iter().filter(|name| name.ends_with(".wal")).collect();
+                    if segments.len() > 4 {
+                        self.nodes[at].disk.remove(segments[0]);
+                    }
                 }
                 if bug == Some(Bug::CheckpointDoneEarly) {
                     self.start(at, operations, Done::Checkpoint(None));
@@ -425,7 +438,7 @@ impl World {
                 }
             }
             Output::ReadFailed { tickets, .. } => tickets.iter().for_each(|ticket| self.close(*ticket)),
-            Output::LeaderChanged(leadership) => self.note(leadership.term.0 * 31 + at as u64),
+            Output::LeaderChanged(leadership) => self.note(leadership.term.0 * 31 + self.nodes[at].id.0),
             Output::Stopped => return Err("a replica stopped that nobody asked to".to_owned()),
             Output::Fatal(error) => return self.refuse(at, error.to_string()),
         }
@@ -483,7 +496,8 @@ impl World {
     }
 
     fn schedule_job(&mut self, at: usize, job: u64) {
-        let slow = if self.rng.chance(20) { 100 } else { 1 };
+        let at_barrier = self.nodes[at].run.as_ref().is_some_and(|run| run.jobs[&job].is_at_barrier());
+        let slow = if self.rng.chance(20) || at_barrier { 100 } else { 1 };
         let after = self.rng.between(20_000, 400_000) * slow;
         let boots = self.nodes[at].boots;
         self.schedule(after, Event::Job(at, boots, job));
@@ -698,7 +712,8 @@ impl World {
     fn calm_down(&mut self) -> Result<(), Violation> {
         self.calm = true;
         self.net.heal();
-        self.net.faults = NetFaults { drop_per_mille: 0, double_per_mille: 0, straggler_per_mille: 0, ..self.net.faults };
+        self.net.faults =
+            NetFaults { drop_per_mille: 0, double_per_mille: 0, straggler_per_mille: 0, ..self.net.faults };
         for at in 0..self.nodes.len() {
             self.nodes[at].disk.lies = LieRates::default();
             self.nodes[at].disk.capacity_bytes = 1 << 30;
@@ -709,7 +724,8 @@ impl World {
 
     /// Whether all members that are up have applied the same.
     fn is_settled(&self) -> bool {
-        let mut applied = self.nodes.iter().filter_map(|node| node.run.as_ref().map(|run| run.replica.status().applied));
+        let mut applied =
+            self.nodes.iter().filter_map(|node| node.run.as_ref().map(|run| run.replica.status().applied));
         let first = applied.next();
         applied.all(|other| Some(other) == first)
     }
@@ -761,8 +777,7 @@ fn changes_after(view: &View<'_>, after: i64) -> Result<Vec<(i64, Vec<Change>)>,
     while here {
         let cell = cursor.cell()?.expect("the cursor stands on a cell");
         let main = i64::from_be_bytes(cell.key[..8].try_into().expect("eight bytes"));
-        let request =
-            RangeRequest { key: cell.body.to_vec().into(), revision: main, ..Default::default() };
+        let request = RangeRequest { key: cell.body.to_vec().into(), revision: main, ..Default::default() };
         let value = mvcc::range(view, &request)?.kvs.first().map(|kv| kv.value.to_vec());
         let change = Change { key: cell.body.to_vec(), value };
         match found.last_mut() {

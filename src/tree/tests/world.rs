@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits::PAGE_BYTES;
+use crate::limits::{PAGE_BYTES, TREE_FILE_PAGES_MIN};
 use crate::tree::{
     Arena, CheckpointDone, CheckpointPlan, Config, Error, Pinned, Reader, Stamp, Tree, TreeId, Txn, View,
 };
@@ -121,13 +121,20 @@ impl Image {
     }
 
     pub(super) fn open(&self, reserved: u64) -> Result<Tree, Error> {
+        self.open_with(reserved, CONFIG)
+    }
+
+    fn open_with(&self, reserved: u64, config: Config) -> Result<Tree, Error> {
         let mut arena = Arena::anonymous(reserved);
         arena.load(PageNumber(0), &self.bytes);
-        Tree::open(arena, CONFIG, self.pages())
+        Tree::open(arena, config, self.pages())
     }
 }
 
+/// Gives back as soon as it can.
 pub(super) const CONFIG: Config = Config { grow_pages: 64, free_pages_kept: 64 };
+/// Gives back now and then, so that most checkpoints overlap with transactions and not with growth.
+const ROOMY: Config = Config { grow_pages: 64, free_pages_kept: 500 };
 pub(super) const TREES: [TreeId; 3] = [TreeId::Versions, TreeId::Revisions, TreeId::LeaseKeys];
 
 pub(super) struct World {
@@ -138,6 +145,8 @@ pub(super) struct World {
     pub(super) image: Image,
     pub(super) pins: Vec<(Pinned, Model)>,
     pub(super) plan: Option<(CheckpointPlan, Model)>,
+    /// What the last finished checkpoint made durable.
+    pub(super) durable: Option<Model>,
     pub(super) applied: u64,
     pub(super) huge_keys: bool,
     /// Distinct short keys are drawn from this many.
@@ -148,11 +157,15 @@ pub(super) const RESERVED: u64 = 40_000;
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
-        let tree = Tree::create(Arena::anonymous(RESERVED), CONFIG, 64).unwrap();
+        Self::with(seed, ROOMY)
+    }
+
+    pub(super) fn with(seed: u64, config: Config) -> Self {
+        let tree = Tree::create(Arena::anonymous(RESERVED), config, TREE_FILE_PAGES_MIN).unwrap();
         let reader = tree.shared().reader(ShardId(0));
         let model = TREES.into_iter().map(|tree| (tree, ModelTree::new())).collect();
         let random = Random::new(seed);
-        let image = Image::new(64);
+        let image = Image::new(TREE_FILE_PAGES_MIN);
         Self {
             random,
             tree,
@@ -161,6 +174,7 @@ impl World {
             image,
             pins: vec![],
             plan: None,
+            durable: None,
             applied: 0,
             huge_keys: seed.is_multiple_of(3),
             key_space: 400,
@@ -169,11 +183,11 @@ impl World {
 
     /// Goes on from what a file holds, after everything else was lost.
     pub(super) fn resume(random: Random, image: Image, model: Model) -> Self {
-        let tree = image.open(RESERVED).unwrap();
+        let tree = image.open_with(RESERVED, ROOMY).unwrap();
         let reader = tree.shared().reader(ShardId(0));
         let applied = tree.stamp().applied_index.0;
-        let (pins, plan) = (vec![], None);
-        Self { random, tree, reader, model, image, pins, plan, applied, huge_keys: true, key_space: 400 }
+        let (pins, plan, durable) = (vec![], None, Some(model.clone()));
+        Self { random, tree, reader, model, image, pins, plan, durable, applied, huge_keys: true, key_space: 400 }
     }
 
     pub(super) fn key(&mut self, tree: TreeId) -> Vec<u8> {
@@ -250,7 +264,7 @@ impl World {
 
     /// One transaction of up to `operations`, growing the file first if it is short.
     pub(super) fn transact(&mut self, operations: u64, removes: u64) {
-        if self.tree.pages_free() < 400 {
+        if self.tree.pages_free() < 60 {
             self.grow(400);
         }
         let steps: Vec<_> = (0..1 + self.random.below(operations)).map(|_| self.step(removes)).collect();
@@ -269,6 +283,9 @@ impl World {
         }
         if abort || refused {
             drop(txn);
+            if refused {
+                self.grow(400);
+            }
             return;
         }
         self.applied += 1;
@@ -336,6 +353,7 @@ impl World {
         compare(reader.pin().view(), &model, &mut self.random);
         assert_eq!(reader.latest_stamp(), plan.stamp());
         let done = self.tree.on_checkpoint_done(plan);
+        self.durable = Some(model);
         self.image.give_back(&done);
     }
 
@@ -463,6 +481,8 @@ fn compare_at(view: View<'_>, tree: TreeId, cells: &ModelTree, random: &mut Rand
     let back = cursor.prev().unwrap();
     let before = cells.range(..wanted.clone()).next_back();
     assert_eq!(back, next.is_some() && before.is_some());
+    assert_eq!(cursor.seek_below(&probe).unwrap(), before.is_some());
+    assert_eq!(cursor.key().unwrap(), before.map(|(key, _)| whole(key)).as_deref());
     let next = cells.range(wanted..).find(|(_, entry)| entry.weighted);
     assert_eq!(cursor.seek_weighted(&probe).unwrap(), next.is_some());
     assert_eq!(cursor.key().unwrap(), next.map(|(key, _)| whole(key)).as_deref());
