@@ -398,9 +398,9 @@ pub const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 
 // ---- rpc ----
 
-/// How long a new connection may take to say by its first bytes which protocol it speaks. Stops half-open connections
-/// from holding descriptors for ever.
-pub const SNIFF_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a new connection may take to say by its first bytes which protocol it speaks; grpc-go gives its handshake
+/// as long. Stops half-open connections from holding descriptors for ever.
+pub const SNIFF_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long an HTTP/1.1 request may take to arrive whole, and how long a kept-alive connection may stay idle. etcd
 /// gives five minutes to the header. Stops slow senders.

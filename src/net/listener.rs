@@ -16,6 +16,7 @@ use glommio::io::PollableFd;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
@@ -114,11 +115,13 @@ impl Bound {
     }
 }
 
-/// Removes a socket file that no server answers on, as a crash leaves it; one that is answered is left alone.
+/// Removes a socket file that no server answers on, as a crash leaves it; one that is answered, and any other file, is
+/// left alone: bind then says what is wrong with it.
 fn remove_stale(path: &Path) -> io::Result<()> {
+    // Asked first, since connecting to a plain file is refused in the same way.
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        // Absent, answered, or not a socket at all: bind says what is wrong with it, if anything.
+        Err(error) if is_socket && error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -3,6 +3,8 @@
 mod listener;
 mod socket;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use listener::{Address, Bound, Connection, Listener};
 pub use socket::Peer;

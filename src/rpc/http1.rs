@@ -33,7 +33,11 @@ where
 {
     let service = service_fn(|request| answer(request, handler.clone()));
     let mut builder = Builder::new();
-    builder.max_buf_size(limits::HTTP1_BUFFER_BYTES).header_read_timeout(None).half_close(false);
+    builder
+        .max_buf_size(limits::HTTP1_BUFFER_BYTES)
+        .header_read_timeout(None)
+        .half_close(true)
+        .title_case_headers(true);
     let mut connection = pin!(builder.serve_connection(wire.clone(), service));
     let mut alarm = Alarm::after(limits::HTTP1_IDLE_TIMEOUT);
     let mut reads = wire.reads();

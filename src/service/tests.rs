@@ -369,13 +369,13 @@ fn http_endpoints_answer_as_gos_server_does() {
         let healthy = r#"{"health":"true","reason":""}"#;
         let (status, headers, body) = world.http("GET /health").await;
         assert_eq!((status.as_str(), body.as_str()), ("HTTP/1.1 200 OK", healthy));
-        assert!(headers.contains("content-type: text/plain; charset=utf-8"));
-        assert!(headers.contains("access-control-allow-origin: *"));
+        assert!(headers.contains("Content-Type: text/plain; charset=utf-8"));
+        assert!(headers.contains("Access-Control-Allow-Origin: *"));
         let (_, _, body) = world.http("GET /version").await;
         assert_eq!(body, r#"{"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"}"#);
         let (status, headers, body) = world.http("POST /health").await;
         assert_eq!((status.as_str(), body.as_str()), ("HTTP/1.1 405 Method Not Allowed", "Method Not Allowed\n"));
-        assert!(headers.contains("allow: GET") && headers.contains("x-content-type-options: nosniff"));
+        assert!(headers.contains("Allow: GET") && headers.contains("X-Content-Type-Options: nosniff"));
         let (status, _, body) = world.http("GET /v2/keys").await;
         assert_eq!((status.as_str(), body.as_str()), ("HTTP/1.1 404 Not Found", "404 page not found\n"));
         let (status, _, body) = world.http("OPTIONS /health").await;
