@@ -186,6 +186,18 @@ fn signals_stop_it_cleanly() {
     assert_eq!(put_one(&server), revision + 1);
 }
 
+/// A supervisor starts it again at once after a SIGKILL: port and directory are free, or waited for.
+#[test]
+fn after_a_sigkill_it_starts_at_once() {
+    let scratch = Scratch::new("at-once");
+    let mut server = start(&scratch, &[]);
+    for round in 0..10 {
+        assert_eq!(put_one(&server), round + 2);
+        server.kill();
+        server.restart().unwrap_or_else(|failed| panic!("start {round}: {failed}"));
+    }
+}
+
 /// With data there, the flags of the first start count no more: a directory may be moved and its addresses may change.
 #[test]
 fn initial_flags_are_ignored_once_there_is_data() {
