@@ -35,6 +35,8 @@ pub(crate) struct Prepared {
     pub(crate) expected: Expected,
     /// How its server ended.
     pub(crate) how: &'static str,
+    /// The flags from which its identity follows.
+    pub(crate) identity: Vec<String>,
 }
 
 /// Fills a data directory and ends its server by SIGTERM, or SIGKILL.
@@ -63,7 +65,9 @@ pub(crate) fn prepare(program: &Program, directory: &Path, seed: u64, kill: bool
         assert!(server.stop().is_some(), "the undamaged server does not stop");
     }
     let how = if kill { "SIGKILL" } else { "SIGTERM" };
-    Prepared { directory: directory.to_owned(), earlier, expected, how }
+    let url = format!("http://{}", server.peer);
+    let identity = vec![format!("--initial-advertise-peer-urls={url}"), format!("--initial-cluster=one={url}")];
+    Prepared { directory: directory.to_owned(), earlier, expected, how, identity }
 }
 
 /// Writes one request after the other; tells the last revision.

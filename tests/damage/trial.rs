@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -72,14 +72,27 @@ pub(crate) struct Trial {
     pub(crate) told: String,
 }
 
-/// Runs one trial in `directory`, which is removed unless it is a finding.
-pub(crate) fn run(program: &Program, prepared: &Prepared, directory: &Path, seed: u64, patience: Duration) -> Trial {
+/// Runs one trial, with the damage of a seed or none, in `directory`, which is removed unless it is a finding.
+pub(crate) fn run(
+    program: &Program,
+    prepared: &Prepared,
+    directory: &Path,
+    seed: Option<u64>,
+    patience: Duration,
+) -> Trial {
     let data = directory.join("data");
     std::fs::create_dir_all(directory).expect("a fresh directory");
     copy(&prepared.directory.join("data"), &data);
     let names: Vec<String> = files(&data).iter().map(|path| path.to_string_lossy().into_owned()).collect();
-    let damage = damage(&data, &prepared.earlier, &mut Random::new(seed));
-    let mut server = Server::spawn(program, directory, &["--snapshot-count=100"], free_address(), free_address());
+    let damage = match seed {
+        // A copy that nothing was done to.
+        None => Damage { kind: "none", file: PathBuf::from("nothing"), detail: String::new() },
+        Some(seed) => damage(&data, &prepared.earlier, &mut Random::new(seed)),
+    };
+    let mut flags = vec!["--snapshot-count=100"];
+    // The last one of a flag counts.
+    flags.extend(prepared.identity.iter().map(String::as_str));
+    let mut server = Server::spawn(program, directory, &flags, free_address(), free_address());
     let (outcome, told) = match server.await_ready(patience) {
         Err(failed) => refused(&failed, &damage, &names),
         Ok(()) => {
@@ -113,7 +126,7 @@ fn refused(failed: &Failed, damage: &Damage, names: &[String]) -> (Outcome, Stri
     } else if names.iter().any(|name| named(name)) {
         (Outcome::RefusedByOther, why)
     } else {
-        (Outcome::RefusedWithoutFile, told)
+        (Outcome::RefusedWithoutFile, if why.is_empty() { told } else { why })
     }
 }
 

@@ -40,6 +40,11 @@ impl Plan<'_> {
 
     fn run(&self, directory: &Path) -> BTreeMap<u64, Trial> {
         let prepared = self.prepare(directory);
+        for base in &prepared {
+            // What nothing was done to is served, or a refusal would prove nothing.
+            let Trial { outcome, told, .. } = run(self.program, base, &directory.join("control"), None, self.patience);
+            assert_eq!(outcome, Outcome::Served, "an undamaged copy, after {}: {told}", base.how);
+        }
         let next = AtomicU64::new(self.numbers.start);
         let trials = Mutex::new(BTreeMap::new());
         std::thread::scope(|scope| {
@@ -53,7 +58,7 @@ impl Plan<'_> {
                         let seed = Random::new(self.seed ^ (number << 32)).next();
                         let base = &prepared[usize::try_from(number % 4).expect("small")];
                         let own = directory.join(format!("trial{number}"));
-                        let trial = run(self.program, base, &own, seed, self.patience);
+                        let trial = run(self.program, base, &own, Some(seed), self.patience);
                         trials.lock().expect("no worker panics").insert(number, trial);
                     }
                 });

@@ -186,6 +186,34 @@ fn signals_stop_it_cleanly() {
     assert_eq!(put_one(&server), revision + 1);
 }
 
+/// A supervisor starts it again at once after a SIGKILL: port and directory are free, or waited for.
+#[test]
+fn after_a_sigkill_it_starts_at_once() {
+    let scratch = Scratch::new("at-once");
+    let mut server = start(&scratch, &[]);
+    for round in 0..10 {
+        assert_eq!(put_one(&server), round + 2);
+        server.kill();
+        server.restart().unwrap_or_else(|failed| panic!("start {round}: {failed}"));
+    }
+}
+
+/// With data there, the flags of the first start count no more: a directory may be moved and its addresses may change.
+#[test]
+fn initial_flags_are_ignored_once_there_is_data() {
+    let scratch = Scratch::new("moved");
+    let mut first = start(&scratch, &[]);
+    assert_eq!(put_one(&first), 2);
+    assert!(first.stop().is_some(), "it stops");
+    let moved = scratch.path().join("elsewhere");
+    std::fs::create_dir(&moved).expect("a fresh directory");
+    std::fs::rename(first.data(), moved.join("data")).expect("our directories");
+    let extra = ["--initial-cluster-token=another", "--initial-cluster-state=existing", "--name=another"];
+    let mut second = Server::spawn(&server_under_test(), &moved, &extra, free_address(), free_address());
+    second.await_ready(Duration::from_secs(30)).unwrap_or_else(|failed| panic!("{failed}"));
+    assert_eq!(put_one(&second), 3, "the data is there");
+}
+
 /// Both spellings, both forms and the environment reach the server.
 #[test]
 fn flags_are_read_in_every_form() {
