@@ -1,6 +1,7 @@
-//! ringbolt: an etcd v3 server on a thread-per-core io_uring engine.
-//!
-//! The modules stand in layer order; `tools/layers.txt` says which may use which, and `tests/tidy.rs` keeps it so.
+//! ringbolt: an etcd v3 server on a thread-per-core io_uring engine. The modules stand in layer order; `tools/layers.txt` says
+//! which may use which, and `tests/tidy` keeps it so.
+
+#![doc = include_str!("ARCHITECTURE.md")]
 
 // Leaves.
 pub mod limits;

@@ -365,6 +365,10 @@ pub const TREE_PAGE_BYTES: u64 = 4096;
 /// running out of it would need a remap under readers.
 pub const TREE_RESERVED_PAGES: u64 = (1 << 40) / 4096;
 
+/// Looks at the lock of a WAL file, `ZERO_FILL_PAUSE_MS` apart, before a start gives up: 10 s, far more than a disk that
+/// still works needs for the writes that a killed process left behind.
+pub const WAL_LOCK_TRIES: u32 = 2500;
+
 /// Pages of a new tree file: 16 MiB, so that a small store never grows.
 pub const TREE_PAGES_AT_START: u64 = 4096;
 
@@ -471,6 +475,9 @@ const _: () =
 const _: () = assert!(SEND_BUFFER_BYTES_MAX <= WRITE_GATHER_BYTES, "what one stream may send goes out in one write");
 
 // ---- service ----
+
+/// What etcd counts for a put against the quota, beside key and value.
+pub const PUT_OVERHEAD_BYTES: u64 = 256;
 
 /// The first guess at a range's answer: most are a key or a few.
 pub const RANGE_SMALL_BYTES: usize = 512;

@@ -4,12 +4,14 @@
 //! Invariants
 //! - A write is durable when `write` returns `Ok`, and was whole: a short write is an error, never resumed.
 //! - An error of a write is final: nothing here tries again.
+//! - Every file that is written to is locked through the very descriptor that writes: when the process is killed, writes
+//!   that the kernel still holds keep the lock until they are done, and the next start waits for it before it reads.
 //! - A segment is zero-filled by writing, not by fallocate alone: the first write to an unwritten extent costs a commit
 //!   of the file system's journal.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -96,6 +98,10 @@ impl LogFiles {
             .dma_open(&path)
             .await
             .map_err(|error| self.failed(name, "open", io::Error::from(error)))?;
+        // SAFETY: a plain system call on an open descriptor.
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+            return Err(self.failed(name, "lock", io::Error::last_os_error()));
+        }
         let file = Rc::new(file);
         self.open.borrow_mut().insert(name, Rc::clone(&file));
         Ok(file)
@@ -156,6 +162,23 @@ fn write_blocking(path: &Path, write: &Write) -> Result<(), Error> {
     let file = options.open(path).map_err(failed)?;
     file.write_all_at(&write.bytes, write.offset).map_err(failed)?;
     file.sync_all().map_err(failed)
+}
+
+/// Waits until no write to `path` by a process that has died is under way.
+///
+/// # Errors
+/// If another process still holds the file after `limits::WAL_LOCK_TRIES` looks.
+pub fn wait_for_writes(path: &Path) -> Result<(), Error> {
+    let failed = |error| Error::new(path, "lock", error);
+    let file = File::open(path).map_err(failed)?;
+    for _ in 0..limits::WAL_LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => pause(),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+    Err(failed(io::Error::new(io::ErrorKind::WouldBlock, "another process writes to it; stop that process first")))
 }
 
 /// Zeros in a form that O_DIRECT takes.

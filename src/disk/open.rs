@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::error::Error;
-use crate::disk::log::run_blocking;
+use crate::disk::log::{run_blocking, wait_for_writes};
 use crate::disk::map::TreeFile;
 use crate::disk::read::MappedFile;
 use crate::limits;
@@ -226,7 +226,11 @@ impl Files {
         let mut files = Vec::new();
         for name in names {
             let wanted = matches!(FileName::parse(name), Some(FileName::Segment(_) | FileName::Mark));
-            let mapped = if wanted { Some(MappedFile::open(&directory.join(name))?) } else { None };
+            let path = directory.join(name);
+            if wanted {
+                wait_for_writes(&path)?;
+            }
+            let mapped = if wanted { Some(MappedFile::open(&path)?) } else { None };
             files.push((name.to_owned(), mapped));
         }
         Ok(Self(files))

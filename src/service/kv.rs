@@ -8,6 +8,7 @@
 
 use super::header;
 use super::member::Member;
+use super::quota;
 use super::server::Service;
 use super::status::Error;
 use crate::command::{CompactionRequest, DeleteRangeRequest, Kind, Outcome, PutRequest, Response, TxnRequest};
@@ -22,6 +23,7 @@ const ENVELOPE_BYTES: usize = 15;
 
 pub(super) async fn put<M: Member>(service: Service<M>, request: PutRequest, message: Bytes) -> Result<Bytes, Error> {
     check::check_put(&request)?;
+    quota::check(service.member(), quota::put_cost(&request))?;
     drop(request);
     propose(&service, Kind::Put, message).await
 }
@@ -38,6 +40,7 @@ pub(super) async fn delete_range<M: Member>(
 pub(super) async fn txn<M: Member>(service: Service<M>, request: TxnRequest, message: Bytes) -> Result<Bytes, Error> {
     check::check_txn(&request, service.settings().txn_ops_max)?;
     if !check::is_read_only(&request) {
+        quota::check(service.member(), quota::txn_cost(&request))?;
         drop(request);
         return propose(&service, Kind::Txn, message).await;
     }

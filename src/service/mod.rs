@@ -10,6 +10,7 @@ mod kv;
 mod maintenance;
 mod member;
 mod metrics;
+mod quota;
 mod range;
 mod router;
 mod server;

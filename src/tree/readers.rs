@@ -401,6 +401,74 @@ mod tests {
         assert_eq!(two.latest_stamp().applied_index.0, 20);
     }
 
+    /// The protocol as steps that interleave in every possible way: a reader that pins, and a writer that publishes two
+    /// transactions, scans after each, and forgets the snapshots before that it found in no slot.
+    #[derive(Clone, Copy)]
+    struct Interleaving {
+        latest: u64,
+        slot: u64,
+        /// Steps done of load, store, load; the value loaded first.
+        reader: (u8, u64),
+        pinned: Option<u64>,
+        /// Steps done of publish, scan, publish, scan.
+        writer: u8,
+        /// Snapshots that the writer forgot.
+        forgotten: [bool; 4],
+    }
+
+    impl Interleaving {
+        fn step_reader(&mut self) {
+            self.reader = match self.reader {
+                (0, _) => (1, self.latest),
+                (1, txn) => {
+                    self.slot = txn;
+                    (2, txn)
+                }
+                (_, txn) if txn == self.latest => {
+                    self.pinned = Some(txn);
+                    (3, txn)
+                }
+                _ => (0, 0),
+            };
+        }
+
+        fn step_writer(&mut self) {
+            if self.writer.is_multiple_of(2) {
+                self.latest += 1;
+            } else {
+                for txn in 1..self.latest {
+                    self.forgotten[index(txn)] |= self.slot != txn;
+                }
+            }
+            self.writer += 1;
+        }
+
+        fn explore(self, ends: &mut u32) {
+            if let Some(txn) = self.pinned {
+                assert!(!self.forgotten[index(txn)], "snapshot {txn} was pinned and forgotten");
+            }
+            if self.pinned.is_none() {
+                let mut next = self;
+                next.step_reader();
+                next.explore(ends);
+            }
+            if self.writer < 4 {
+                let mut next = self;
+                next.step_writer();
+                next.explore(ends);
+            }
+            *ends += u32::from(self.pinned.is_some() && self.writer == 4);
+        }
+    }
+
+    #[test]
+    fn no_interleaving_pins_what_the_writer_forgot() {
+        let mut ends = 0;
+        let start = Interleaving { latest: 1, slot: 0, reader: (0, 0), pinned: None, writer: 0, forgotten: [false; 4] };
+        start.explore(&mut ends);
+        assert!(ends > 50, "{ends} interleavings");
+    }
+
     #[test]
     fn many_pins_take_more_blocks_and_give_them_back() {
         let shared = Arc::new(Shared::new(Arena::anonymous(1), 1, &snapshot(1)));

@@ -366,10 +366,13 @@ impl Space {
         (new < old).then_some(PageRange { first: PageNumber(new), count: old - new })
     }
 
-    /// The lowest stretch of holes, at most `pages` long: what to have granted again first.
-    pub(super) fn lowest_hole(&self, pages: u64) -> Option<PageRange> {
-        let (first, chunks) = self.holes.next_stretch(0)?;
+    /// The lowest stretch of holes of at least `least` pages, at most `pages` of it: what to have granted again.
+    pub(super) fn lowest_hole(&self, least: u64, pages: u64) -> Option<PageRange> {
+        let end = self.page_count / TREE_CHUNK_PAGES;
+        let first = self.holes.find_run(0, end, least.div_ceil(TREE_CHUNK_PAGES).max(1))?;
+        let (_, chunks) = self.holes.next_stretch(first)?;
         let count = (chunks * TREE_CHUNK_PAGES).min(pages.next_multiple_of(TREE_CHUNK_PAGES));
+        assert!(count >= least.min(pages), "the stretch is long enough");
         Some(PageRange { first: PageNumber(first * TREE_CHUNK_PAGES), count })
     }
 

@@ -271,26 +271,21 @@ impl Tree {
         }
     }
 
-    /// What to have granted so that `pages_wanted` more pages can be written: a hole first, else the end of the file.
-    /// `None` while a grow plan is out, while a checkpoint that shortens the file is in progress, and at the end of the
-    /// reserved range.
+    /// What to have granted so that `pages_wanted` more pages, neighbours, can be written: a hole that is large enough, else
+    /// the end of the file; at the end of the reserved range any hole. `None` while a grow plan is out, while a checkpoint
+    /// that gives space back is in progress, and when there is nothing left.
     pub fn plan_grow(&mut self, pages_wanted: u64) -> Option<GrowPlan> {
         if self.growing || self.giving_back {
             return None;
         }
-        let wanted = pages_wanted.max(self.config.grow_pages).max(1);
-        let pages = match self.editor.space.lowest_hole(wanted) {
-            Some(hole) => hole,
-            None => {
-                let first = self.file_pages();
-                let left = self.editor.shared.arena().reserved_pages() - first;
-                let count = wanted.next_multiple_of(TREE_CHUNK_PAGES).min(whole_chunks(left));
-                PageRange { first: PageNumber(first), count }
-            }
-        };
-        if pages.count == 0 {
-            return None;
-        }
+        let (first, space) = (self.file_pages(), &self.editor.space);
+        let most = pages_wanted.max(self.config.grow_pages).max(1).next_multiple_of(TREE_CHUNK_PAGES);
+        let left = whole_chunks(self.editor.shared.arena().reserved_pages() - first);
+        let end = PageRange { first: PageNumber(first), count: most.min(left) };
+        let pages = space
+            .lowest_hole(pages_wanted, most)
+            .or_else(|| Some(end).filter(|end| end.count > 0))
+            .or_else(|| space.lowest_hole(1, most))?;
         self.growing = true;
         Some(GrowPlan { first_page: pages.first, page_count: pages.count })
     }
@@ -389,5 +384,7 @@ pub(super) fn load_map(shared: &Shared, meta: &Meta) -> Option<(Bitmap, Bitmap, 
         freemap::load(page, group, &mut live, &mut holes, meta.page_count);
         groups.push(state);
     }
-    (freemap::digest(&groups) == meta.map_digest).then_some((live, holes, groups))
+    let mut chunks = 0..meta.page_count / TREE_CHUNK_PAGES;
+    let sound = chunks.all(|chunk| !holes.contains(chunk) || live.word(chunk) == 0);
+    (sound && freemap::digest(&groups) == meta.map_digest).then_some((live, holes, groups))
 }

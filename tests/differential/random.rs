@@ -12,6 +12,7 @@ use crate::shrink::shrink;
 
 const SEED: &str = "RINGBOLT_DIFF_SEED";
 const OPS: &str = "RINGBOLT_DIFF_OPS";
+const RESTARTS: &str = "RINGBOLT_DIFF_RESTARTS";
 /// Real etcd has nothing to prove here about its fsync.
 const ORACLE_FLAGS: [&str; 1] = ["--unsafe-no-fsync"];
 
@@ -27,6 +28,7 @@ struct Plan {
 impl Plan {
     fn new(test: &'static str, ops: usize, restarts: u64, flags: &[&'static str]) -> Self {
         let oracle_flags = flags.iter().copied().chain(ORACLE_FLAGS).collect();
+        let restarts = number_from_env(RESTARTS, restarts);
         // Further flags for the server under test, such as those that make two etcds differ.
         let more = std::env::var("RINGBOLT_DIFF_FLAGS").unwrap_or_default();
         let more: Vec<&'static str> = String::leak(more).split_whitespace().collect();
@@ -39,8 +41,8 @@ impl Plan {
     }
 }
 
-fn ops_from_env(default: usize) -> usize {
-    std::env::var(OPS).map_or(default, |text| text.parse().unwrap_or_else(|error| panic!("{OPS}={text}: {error}")))
+fn number_from_env<T: std::str::FromStr>(name: &str, default: T) -> T {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -52,16 +54,17 @@ async fn run(plan: &Plan, seed: u64) -> Result<Tally, (Box<Difference>, Vec<Op>)
     let started = clock();
     let every = u64::try_from(plan.ops).expect("64-bit") / (plan.restarts + 1);
     let (mut tally, mut answered, mut crashes) = (Tally::default(), 0, 0);
+    let mut done;
     let result = loop {
         let mut pair = plan.pair();
         let mut generator = Generator::new(seed + crashes, every.max(1));
-        let mut done = Vec::new();
+        done = Vec::new();
         tally.known = Default::default();
         let limit = plan.ops - answered;
-        match pair.run(&mut Source::Generate(&mut generator), limit, &mut done, &mut tally).await {
-            Ok(()) => break Ok(()),
+        let result = pair.run(&mut Source::Generate(&mut generator), limit, &mut done, &mut tally).await;
+        match result {
             // etcd's own crash says nothing about ours: go on with a fresh pair.
-            Err(difference) if difference.oracle_died && crashes < 3 => {
+            Err(difference) if difference.oracle_died && crashes < 3 && tally.harmless.is_empty() => {
                 println!(
                     "etcd crashed on {:?}\n{}",
                     shorten(&format!("{:?}", done[difference.index])),
@@ -70,14 +73,27 @@ async fn run(plan: &Plan, seed: u64) -> Result<Tally, (Box<Difference>, Vec<Op>)
                 answered += difference.index;
                 crashes += 1;
             }
-            Err(difference) => {
-                done.truncate(difference.index + 1);
-                break Err((difference, done));
-            }
+            other => break other,
         }
     };
     println!("{}: seed {seed}, {}", plan.test, tally.table(started.elapsed()));
-    result.map(|()| tally)
+    let mut all = std::mem::take(&mut tally.harmless);
+    all.extend(result.err().map(|difference| *difference));
+    // The first difference is the one to look at; the others are told with it.
+    all.iter().skip(1).for_each(|difference| println!("also: {}", brief(difference, &done[difference.index])));
+    match all.into_iter().next() {
+        None => Ok(tally),
+        Some(first) => {
+            done.truncate(first.index + 1);
+            Err((Box::new(first), done))
+        }
+    }
+}
+
+fn brief(difference: &Difference, op: &Op) -> String {
+    let line = |seen: &Seen| format!("{:?} {:?} {:.300}", seen.code, seen.text, shorten(&format!("{:?}", seen.body)));
+    let Difference { index, ours, oracle, .. } = difference;
+    format!("{index} {:.400}\n    ours   {}\n    oracle {}", shorten(&format!("{op:?}")), line(ours), line(oracle))
 }
 
 fn check(plan: &Plan) {
@@ -149,13 +165,13 @@ fn shorten(text: &str) -> String {
 
 #[test]
 fn default_flags() {
-    check(&Plan::new("random::default_flags", ops_from_env(100_000), 5, &[]));
+    check(&Plan::new("random::default_flags", number_from_env(OPS, 100_000), 5, &[]));
 }
 
 #[test]
 fn small_limits() {
     let flags = ["--max-txn-ops=3", "--max-request-bytes=4096", "--snapshot-count=100"];
-    check(&Plan::new("random::small_limits", ops_from_env(100_000) / 6, 2, &flags));
+    check(&Plan::new("random::small_limits", number_from_env(OPS, 100_000) / 6, 2, &flags));
 }
 
 /// The comparison can fail: a real etcd whose limit differs by one is told from one with the default.

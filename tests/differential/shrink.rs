@@ -41,7 +41,10 @@ async fn fails(start: &dyn Fn() -> Pair, ops: &[Op]) -> Option<Vec<Op>> {
     let mut pair = start();
     let mut done = Vec::new();
     let mut source = Source::Replay(ops.iter());
-    let difference = pair.run(&mut source, ops.len(), &mut done, &mut Tally::default()).await.err()?;
-    done.truncate(difference.index + 1);
+    let mut tally = Tally::default();
+    let result = pair.run(&mut source, ops.len(), &mut done, &mut tally).await;
+    let first = tally.harmless.first().map(|difference| difference.index);
+    let index = first.or(result.err().map(|difference| difference.index))?;
+    done.truncate(index + 1);
     Some(done)
 }

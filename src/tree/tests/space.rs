@@ -1,6 +1,6 @@
 //! Space: given back, granted again, refused, and kept by pins.
 
-use super::world::{CONFIG, Image, World, compare};
+use super::world::{CONFIG, Entry, Image, Random, World, compare};
 use crate::limits::TREE_GROUP_PAGES;
 use crate::tree::{Arena, Config, Error, Stamp, Tree, TreeId};
 use crate::types::ShardId;
@@ -54,6 +54,54 @@ fn space_goes_back_after_mass_deletes_and_is_granted_again() {
                 world.finish_checkpoint();
             }
         }
+        world.verify();
+    }
+}
+
+#[test]
+fn holes_are_granted_again_before_they_are_written() {
+    let mut world = World::with(1, CONFIG);
+    let model = world.model.get_mut(&TreeId::LeaseKeys).unwrap();
+    let insert = |tree: &mut Tree, model: &mut super::world::ModelTree, from: u64, to: u64| {
+        let mut txn = tree.begin();
+        for key in from..to {
+            let body = vec![u8::try_from(key % 251).unwrap(); 20_000];
+            let entry = Entry { head: vec![], body, weighted: false };
+            txn.insert(TreeId::LeaseKeys, &key.to_be_bytes(), &entry.head, &entry.body, false).unwrap();
+            model.insert((key.to_be_bytes().to_vec(), vec![]), entry);
+        }
+        txn.commit(Stamp::default());
+    };
+    let plan = world.tree.plan_grow(2000).unwrap();
+    world.image.resize(plan.first_page.0 + plan.page_count);
+    world.tree.on_grow_done(&plan);
+    insert(&mut world.tree, model, 0, 300);
+    // The older ones lie lower in the file.
+    let mut txn = world.tree.begin();
+    for key in 0..200u64 {
+        assert!(txn.remove(TreeId::LeaseKeys, &key.to_be_bytes()).unwrap());
+        model.remove(&(key.to_be_bytes().to_vec(), vec![]));
+    }
+    txn.commit(Stamp::default());
+    world.begin_checkpoint();
+    world.finish_checkpoint();
+    let (holes, file_pages) = (world.tree.stats().pages_in_holes, world.tree.file_pages());
+    assert!(holes >= 640, "{holes} pages in holes");
+    world.verify();
+    let mut reopened = World::resume(Random::new(2), world.image.clone(), world.model.clone());
+    assert_eq!(reopened.tree.stats().pages_in_holes, holes);
+    for world in [&mut world, &mut reopened] {
+        let plan = world.tree.plan_grow(200).unwrap();
+        assert!(plan.first_page.0 + plan.page_count <= file_pages, "a hole before the end: {plan:?}");
+        world.tree.on_grow_done(&plan);
+        assert_eq!(world.tree.stats().pages_in_holes, holes - plan.page_count);
+        world.verify();
+        let free = world.tree.pages_free();
+        let model = world.model.get_mut(&TreeId::LeaseKeys).unwrap();
+        insert(&mut world.tree, model, 0, free / 6);
+        world.verify();
+        world.begin_checkpoint();
+        world.finish_checkpoint();
         world.verify();
     }
 }
