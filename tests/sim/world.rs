@@ -371,7 +371,10 @@ impl World {
             let output = self.nodes[at].run.as_mut().and_then(|run| run.replica.poll_output());
             let Some(output) = output else { break };
             self.harvest(at)?;
-            self.carry_out(at, output)?;
+            // A look at its pages may have stopped it.
+            if self.nodes[at].run.is_some() {
+                self.carry_out(at, output)?;
+            }
         }
         self.harvest(at)?;
         let boots = self.nodes[at].boots;
@@ -658,12 +661,19 @@ impl World {
             return Err(format!("ticket {ticket} is a write and was answered as a read"));
         };
         self.harvest(at)?;
+        let back = self.rng.below(40);
         let Some(run) = self.nodes[at].run.as_ref() else { return Ok(()) };
         let pinned = run.reader.pin();
         let revision = pinned.stamp().revision.0.max(1);
-        match all_of(&pinned.view(), &from, &to) {
-            Ok(shown) => {
+        // A look at the past with each read: what a compaction must have left is not in the newest revision only.
+        let past = (revision - i64::try_from(back).expect("small")).max(pinned.stamp().compacted.0).max(1);
+        match all_of(&pinned.view(), &from, &to).and_then(|shown| {
+            let before = all_of_revision(&pinned.view(), past, &from, &to)?;
+            Ok((shown, before))
+        }) {
+            Ok((shown, before)) => {
                 self.report.reads += 1;
+                self.chronicle.check_read(0, past, (&from, &to), &before)?;
                 self.note(revision.cast_unsigned());
                 self.chronicle.check_read(floor, revision, (&from, &to), &shown)?;
                 self.close(ticket);
@@ -751,7 +761,13 @@ impl World {
 
 /// Everything in `[from, to)` as a client would be shown it.
 fn all_of(view: &View<'_>, from: &[u8], to: &[u8]) -> Result<Vec<Shown>, mvcc::Error> {
-    let request = RangeRequest { key: from.to_vec().into(), range_end: to.to_vec().into(), ..Default::default() };
+    all_of_revision(view, 0, from, to)
+}
+
+/// The same at a revision of the past; 0 is the newest.
+fn all_of_revision(view: &View<'_>, revision: i64, from: &[u8], to: &[u8]) -> Result<Vec<Shown>, mvcc::Error> {
+    let (key, range_end) = (from.to_vec().into(), to.to_vec().into());
+    let request = RangeRequest { key, range_end, revision, ..Default::default() };
     let answer = mvcc::range(view, &request)?;
     if usize::try_from(answer.count) != Ok(answer.kvs.len()) {
         panic!("count {} of {} keys", answer.count, answer.kvs.len());
