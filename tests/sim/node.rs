@@ -62,6 +62,8 @@ pub(crate) struct Node {
     pub(crate) boots: u64,
     /// Why it will not start again, if the disk lied to it.
     pub(crate) refused: Option<String>,
+    /// World time of its next tick.
+    pub(crate) alarm: Option<u64>,
     /// How fast its clock runs, parts per thousand of the world's.
     pub(crate) clock_per_mille: u64,
     /// Durable log writes as file, offset, length and time: what may rot later.
@@ -75,7 +77,7 @@ fn index(number: u64) -> usize {
 impl Node {
     /// A member that never ran.
     pub(crate) fn new(id: MemberId, disk: Disk, clock_per_mille: u64) -> Self {
-        Self { id, disk, run: None, boots: 0, refused: None, clock_per_mille, written: VecDeque::new() }
+        Self { id, disk, run: None, boots: 0, refused: None, alarm: None, clock_per_mille, written: VecDeque::new() }
     }
 
     /// What its clock shows.
@@ -93,6 +95,7 @@ impl Node {
     ) -> Result<(), String> {
         assert!(self.run.is_none(), "it runs already");
         self.boots += 1;
+        self.alarm = None;
         let nonce = BootNonce(self.boots);
         let mut config = Config::new(self.id, nonce, seed, voters);
         config.checkpoint.interval = Duration::from_millis(300);

@@ -225,10 +225,12 @@ impl World {
             Some(run) => {
                 let status = run.replica.status();
                 format!(
-                    "{}: {:?} applied {} no_space {} jobs {}",
+                    "{}: {:?} applied {} committed {} appended {} no_space {} jobs {}",
                     node.id,
                     status.leadership,
                     status.applied,
+                    status.committed,
+                    status.appended,
                     status.no_space,
                     run.jobs.len()
                 )
@@ -272,8 +274,13 @@ impl World {
 
     fn handle(&mut self, event: Event) -> Result<(), Violation> {
         match event {
-            Event::Tick(at, boot) if self.nodes[at].boots == boot => self.input(at, Input::Tick),
-            Event::Tick(..) => Ok(()),
+            Event::Tick(at, boot) => {
+                if self.nodes[at].boots != boot || self.nodes[at].alarm != Some(self.now) {
+                    return Ok(());
+                }
+                self.nodes[at].alarm = None;
+                self.input(at, Input::Tick)
+            }
             Event::Deliver(at, bytes) => {
                 let message = Message::decode(&Bytes::from(bytes)).expect("our own encoding");
                 self.input(at, Input::Peer(message))
@@ -383,7 +390,12 @@ impl World {
         if let Some(deadline) = deadline {
             let local = self.nodes[at].local(self.now).0;
             let after = deadline.0.saturating_sub(local) / rate * 1000 + 1000;
-            self.schedule(after, Event::Tick(at, boots));
+            // One alarm a member: a later one is pointless, an earlier one takes its place.
+            let due = self.now + after;
+            if self.nodes[at].alarm.is_none_or(|set| set > due || set <= self.now) {
+                self.nodes[at].alarm = Some(due);
+                self.schedule(after, Event::Tick(at, boots));
+            }
         }
         Ok(())
     }
@@ -422,7 +434,14 @@ impl World {
                 self.start(at, vec![Operation::Grow(bytes)], Done::Grow(plan));
             }
             // Pages in holes read as zeros or as they were: nobody may look at them.
-            Output::GiveBack(_) | Output::SnapshotNeeded { .. } => {}
+            Output::GiveBack(_) => {}
+            // Snapshots between members come with the cluster; until then one that fell behind the others' logs stays behind.
+            Output::SnapshotNeeded { to } => {
+                let to = usize::try_from(to.0 - 1).expect("small");
+                self.nodes[to].run = None;
+                self.nodes[to].refused = Some("it fell behind the others' logs".to_owned());
+                self.forget_asks(to);
+            }
             Output::Send(message) => self.send(at, &message),
             Output::Answers { answers, .. } => {
                 let mut answers = answers;
@@ -693,12 +712,12 @@ impl World {
     // ---- faults and their end ----
 
     /// Bits flip on a disk that may lie: in the tree file anywhere, in the log where the bytes have been durable for long
-    /// enough that the mark covers them.
+    /// enough that the mark covers them, which takes a slow write of each.
     fn rot(&mut self) -> Result<(), Violation> {
         let liars = usize::try_from(self.options.liars.max(1)).expect("small");
         let at = self.rng.index(liars.min(self.nodes.len()));
         let (bits, tree) = (self.rng.between(1, 20), self.rng.chance(500));
-        let age = if self.options.bug == Some(Bug::MarkNeverWritten) { 0 } else { 60 * MS };
+        let age = if self.options.bug == Some(Bug::MarkNeverWritten) { 0 } else { 400 * MS };
         let node = &mut self.nodes[at];
         if tree && self.options.liars > 0 {
             node.disk.rot(crate::jobs::TREE, bits);
