@@ -54,6 +54,8 @@ pub struct Requests {
     stream: RecvStream,
     deframer: Deframer,
     compression: Option<String>,
+    /// The code for a message that the client cut short: grpc-go has another one where a stream answers.
+    cut: Code,
     /// The one request of a call with many answers, until it is known to be the only one.
     first: Option<Bytes>,
     ended: bool,
@@ -62,7 +64,14 @@ pub struct Requests {
 impl Requests {
     pub(super) fn new(stream: RecvStream, head: &Head, message_bytes_max: usize, budget: Budget) -> Self {
         let compression = head.compression().map(str::to_owned);
-        Self { stream, deframer: Deframer::new(message_bytes_max, budget), compression, first: None, ended: false }
+        Self {
+            stream,
+            deframer: Deframer::new(message_bytes_max, budget),
+            compression,
+            first: None,
+            ended: false,
+            cut: Code::Unknown,
+        }
     }
 
     /// The next message; `None` when the client has sent all.
@@ -92,6 +101,10 @@ impl Requests {
         if let Some(name) = &self.compression {
             return Poll::Ready(Err(not_installed(name)));
         }
+        self.cut = match answers {
+            Answers::One => Code::Unknown,
+            Answers::Many => Code::Internal,
+        };
         if answers == Answers::One {
             return self.poll_next(context).map(|next| next?.ok_or(Status::new(Code::Unknown, "EOF")));
         }
@@ -125,7 +138,7 @@ impl Requests {
             FrameError::Flag(flag) => {
                 Status::new(Code::Internal, format!("grpc: received unexpected payload format {flag}"))
             }
-            FrameError::Cut => Status::new(Code::Unknown, "unexpected EOF"),
+            FrameError::Cut => Status::new(self.cut, "unexpected EOF"),
             FrameError::Budget => {
                 Status::new(Code::ResourceExhausted, "grpc: too many unfinished messages on one connection")
             }
