@@ -16,6 +16,7 @@ use crate::mvcc::{self, check};
 use crate::proto::etcdserverpb::CompactionResponse;
 use crate::rpc;
 use bytes::Bytes;
+use prost::Message;
 
 /// What etcd's envelope adds to a request before it compares the size: a header with an id of ten bytes, and the tag
 /// of the request.
@@ -24,8 +25,9 @@ const ENVELOPE_BYTES: usize = 15;
 pub(super) async fn put<M: Member>(service: Service<M>, request: PutRequest, message: Bytes) -> Result<Bytes, Error> {
     check::check_put(&request)?;
     quota::check(service.member(), check::put_cost(&request))?;
+    let size = request.encoded_len();
     drop(request);
-    propose(&service, Kind::Put, message).await
+    propose(&service, Kind::Put, size, message).await
 }
 
 pub(super) async fn delete_range<M: Member>(
@@ -34,15 +36,16 @@ pub(super) async fn delete_range<M: Member>(
     message: Bytes,
 ) -> Result<Bytes, Error> {
     check::check_delete_range(&request)?;
-    propose(&service, Kind::DeleteRange, message).await
+    propose(&service, Kind::DeleteRange, request.encoded_len(), message).await
 }
 
 pub(super) async fn txn<M: Member>(service: Service<M>, request: TxnRequest, message: Bytes) -> Result<Bytes, Error> {
     check::check_txn(&request, service.settings().txn_ops_max)?;
     if !check::is_read_only(&request) {
         quota::check(service.member(), check::txn_cost(&request))?;
+        let size = request.encoded_len();
         drop(request);
-        return propose(&service, Kind::Txn, message).await;
+        return propose(&service, Kind::Txn, size, message).await;
     }
     if !check::is_serializable(&request) {
         service.member().read_barrier().await?;
@@ -55,15 +58,16 @@ pub(super) async fn txn<M: Member>(service: Service<M>, request: TxnRequest, mes
 
 pub(super) async fn compact<M: Member>(
     service: Service<M>,
-    _: CompactionRequest,
+    request: CompactionRequest,
     message: Bytes,
 ) -> Result<Bytes, Error> {
-    propose(&service, Kind::Compact, message).await
+    propose(&service, Kind::Compact, request.encoded_len(), message).await
 }
 
-/// Has a command done and frames its answer.
-async fn propose<M: Member>(service: &Service<M>, kind: Kind, message: Bytes) -> Result<Bytes, Error> {
-    if exceeds(message.len(), service.settings().request_bytes_max) {
+/// Has a command done and frames its answer. `size` is that of the request as etcd would encode it again: a client may have sent
+/// a field twice.
+async fn propose<M: Member>(service: &Service<M>, kind: Kind, size: usize, message: Bytes) -> Result<Bytes, Error> {
+    if exceeds(size, service.settings().request_bytes_max) {
         return Err(Error::RequestTooLarge);
     }
     let member = service.member();
