@@ -233,7 +233,7 @@ impl Replica {
         }
         // Followers that lag may still want what the checkpoint covers, unless the log has grown too long for that.
         let alone = self.driver.membership().is_alone();
-        let long = self.journal.bytes() >= self.config.checkpoint.wal_bytes_max;
+        let long = self.journal.is_stuck() || self.journal.bytes() >= self.config.checkpoint.wal_bytes_max;
         let kept = if alone || long { 0 } else { self.config.catch_up_entries };
         self.journal.release_through(RaftIndex(done.stamp.applied_index.0.saturating_sub(kept)));
         if !done.give_back.is_empty() {

@@ -271,9 +271,9 @@ impl Store {
 
     /// A checkpoint, when one is due: on time, too much to write, too long a log, a lack of space that it may cure, or
     /// because the caller must have one.
-    pub(super) fn poll_checkpoint(&mut self, now: Now, wal_bytes: u64, must: bool) -> Option<CheckpointPlan> {
+    pub(super) fn poll_checkpoint(&mut self, now: Now, log_is_long: bool, must: bool) -> Option<CheckpointPlan> {
         // A lack of space and a long log may last: they bring checkpoints sooner, not one after the other.
-        let pressed = wal_bytes >= self.policy.wal_bytes_max || self.stalled_at.is_some() || self.is_without_space();
+        let pressed = log_is_long || self.stalled_at.is_some() || self.is_without_space();
         let soon = pressed && now >= self.checkpoint_soon;
         let due = must || soon || now >= self.checkpoint_at || self.tree.dirty_pages() >= self.policy.dirty_pages_max;
         if !due || self.checkpoint_out {

@@ -259,8 +259,11 @@ impl Replica {
         if let Some(plan) = self.store.poll_grow(self.now, promised, self.pages_wanted) {
             self.out.push_back(Output::Grow(plan));
         }
-        let must = self.phase == Phase::New || (self.phase == Phase::Draining && self.journal.in_flight() == 0);
-        if let Some(plan) = self.store.poll_checkpoint(self.now, self.journal.bytes(), must) {
+        let ending = self.phase == Phase::Draining && self.journal.in_flight() == 0;
+        // Only a checkpoint makes room in a log that has all the files it may have.
+        let must = self.phase == Phase::New || ending || self.journal.is_stuck();
+        let long = self.journal.bytes() >= self.config.checkpoint.wal_bytes_max;
+        if let Some(plan) = self.store.poll_checkpoint(self.now, long, must) {
             self.out.push_back(Output::Checkpoint(plan));
         }
     }
