@@ -42,6 +42,10 @@ impl Replica {
         if !self.journal.is_at_rest() {
             return;
         }
+        while let Some(confirmed) = self.reads.pop_front() {
+            self.reads_waiting -= confirmed.tickets.len();
+            self.fail_reads(confirmed.tickets);
+        }
         let mut unanswered = Answers::default();
         self.physical.drain(..).for_each(|waiting| unanswered.push(waiting.waiter, Err(Refusal::Stopped)));
         for waiter in self.proposals.take_all() {

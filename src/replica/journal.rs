@@ -85,7 +85,11 @@ impl Journal {
         if self.segment_out || self.retry_at.is_some_and(|retry_at| now < retry_at) {
             return None;
         }
-        let plan = self.log.plan_segment()?;
+        let Some(plan) = self.log.plan_segment() else {
+            // Nothing is missing any more: whether there is space will be seen when something is.
+            self.retry_at = None;
+            return None;
+        };
         assert!(!plan.steps.is_empty(), "a plan for a segment does something");
         self.segment_out = true;
         Some(plan)

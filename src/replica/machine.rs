@@ -19,6 +19,8 @@
 
 use std::collections::VecDeque;
 
+use prost::Message as _;
+
 use super::config::Config;
 use super::contacts::Contacts;
 use super::journal::Journal;
@@ -26,8 +28,8 @@ use super::proposals::{Answers, Proposals, ReadyBatch, Waiter};
 use super::start::{self, Parts};
 use super::store::Store;
 use super::values::{Error, Failure, Input, Output, Proposal, Refusal, Stats, TimeoutCause};
-use crate::command::{Batch, Outcome};
-use crate::limits::REPLICA_APPLY_GAP_MAX;
+use crate::command::{Batch, CompactionRequest, Kind, Outcome};
+use crate::limits::{RAFT_READS_WAITING_MAX, REPLICA_APPLY_GAP_MAX};
 use crate::raft::{Body, Driver, Leadership, Message, ReadTicket, wide};
 use crate::tree::{CheckpointPlan, Tree};
 use crate::types::{Now, RaftIndex, Revision, ShardId};
@@ -46,6 +48,17 @@ pub(super) enum Phase {
     Draining,
     /// It gave its last output.
     Over,
+}
+
+/// Reads that a round has confirmed.
+#[derive(Debug)]
+pub(super) struct Confirmed {
+    /// Served once this is applied.
+    pub(super) index: RaftIndex,
+    /// When they were confirmed.
+    pub(super) since: Now,
+    /// The reads.
+    pub(super) tickets: Vec<ReadTicket>,
 }
 
 /// A client that waits until the rows of a compaction are gone.
@@ -72,8 +85,10 @@ pub struct Replica {
     pub(super) unsent: Option<ReadyBatch>,
     /// Free pages without which the front of the queue is not let in.
     pub(super) pages_wanted: u64,
-    /// Confirmed reads that wait for their index to be applied.
-    pub(super) reads: VecDeque<(RaftIndex, Vec<ReadTicket>)>,
+    /// Confirmed reads that wait for their index to be applied, the oldest first.
+    pub(super) reads: VecDeque<Confirmed>,
+    /// How many they are.
+    pub(super) reads_waiting: usize,
     pub(super) physical: Vec<Physical>,
     pub(super) contacts: Contacts,
     /// As reported last.
@@ -116,6 +131,7 @@ impl Replica {
             unsent: None,
             pages_wanted: 0,
             reads: VecDeque::new(),
+            reads_waiting: 0,
             physical: Vec::new(),
             contacts: Contacts::new(config.member, config.election_timeout()),
             leadership: driver.leadership(),
@@ -175,7 +191,8 @@ impl Replica {
         let gap = self.driver.committed().0 - self.driver.applied().0;
         let mut refused = Answers::default();
         for proposal in proposals {
-            let waiter = Waiter { origin, ticket: proposal.ticket, since: self.now };
+            let physical = is_physical(&proposal);
+            let waiter = Waiter { origin, ticket: proposal.ticket, since: self.now, physical };
             let refusal = match self.phase {
                 Phase::New | Phase::Running if gap > REPLICA_APPLY_GAP_MAX => Some(Refusal::TooManyRequests),
                 Phase::New | Phase::Running => self.proposals.push(waiter, proposal).err(),
@@ -189,12 +206,13 @@ impl Replica {
     }
 
     fn take_reads(&mut self, origin: ShardId, tickets: Vec<u64>) {
-        let open = matches!(self.phase, Phase::New | Phase::Running);
+        let running = matches!(self.phase, Phase::New | Phase::Running);
+        let open = running && self.reads_waiting < RAFT_READS_WAITING_MAX;
         let (now, driver) = (self.now, &mut self.driver);
         let (_, refused): (Vec<_>, Vec<_>) =
             tickets.into_iter().partition(|ticket| open && driver.read(now, ReadTicket { origin, ticket: *ticket }));
         if !refused.is_empty() {
-            let refusal = if open { Refusal::TooManyRequests } else { Refusal::Stopped };
+            let refusal = if running { Refusal::TooManyRequests } else { Refusal::Stopped };
             self.out.push_back(Output::ReadFailed { origin, tickets: refused, refusal });
         }
     }
@@ -256,6 +274,10 @@ impl Replica {
             self.driver.handle_tick(now);
         }
         self.driver.expire_reads(now, patience);
+        while let Some(late) = self.take_late_read(now, patience) {
+            self.reads_waiting -= late.tickets.len();
+            self.fail_reads(late.tickets);
+        }
         let mut late = Answers::default();
         for waiter in self.proposals.take_expired(now, patience) {
             late.push(waiter, Err(Refusal::Timeout(self.timeout_cause(waiter.since))));
@@ -279,7 +301,7 @@ impl Replica {
                 return None;
             }
             match self.turn() {
-                Ok(more) => self.stirred = more,
+                Ok(more) => self.stirred |= more,
                 Err(error) => self.fail(error),
             }
         }
@@ -300,4 +322,10 @@ impl Replica {
             self.out.push_back(Output::Fatal(error));
         }
     }
+}
+
+/// Whether this is a compaction whose client waits until the rows are gone.
+fn is_physical(proposal: &Proposal) -> bool {
+    let request = (proposal.kind == Kind::Compact).then(|| CompactionRequest::decode(proposal.payload.slice(..)));
+    matches!(request, Some(Ok(CompactionRequest { physical: true, .. })))
 }

@@ -27,6 +27,8 @@ pub(super) struct Waiter {
     pub(super) ticket: u64,
     /// When it came.
     pub(super) since: Now,
+    /// Whether it is a compaction whose client waits until the rows are gone.
+    pub(super) physical: bool,
 }
 
 #[derive(Debug)]

@@ -10,7 +10,7 @@ fn proposals() -> Proposals {
 }
 
 fn waiter(ticket: u64, since: u64) -> Waiter {
-    Waiter { origin: ShardId(0), ticket, since: Now(since) }
+    Waiter { origin: ShardId(0), ticket, since: Now(since), physical: false }
 }
 
 fn proposal(ticket: u64, bytes: usize) -> Proposal {

@@ -225,8 +225,12 @@ impl Store {
         }
         let target = self.free_pages_low.saturating_add(pages_promised).max(pages_wanted);
         let free = self.tree.pages_free();
-        let due = self.grow_retry_at.is_none_or(|retry_at| now >= retry_at);
-        if self.grow_out || !due || (free >= target && self.stalled_at.is_none()) {
+        if self.grow_out || self.grow_retry_at.is_some_and(|retry_at| now < retry_at) {
+            return None;
+        }
+        if free >= target && self.stalled_at.is_none() {
+            // Nothing is missing any more: whether there is space will be seen when something is.
+            self.grow_retry_at = None;
             return None;
         }
         let Some(plan) = self.tree.plan_grow(self.grow_pages.max(target.saturating_sub(free))) else {

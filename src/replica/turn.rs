@@ -5,7 +5,9 @@
 //!   without the disk or a peer.
 //! - Each stage takes all that is there, within a bound; what is left makes the turn ask for another.
 
-use super::machine::{Phase, Physical, Replica};
+use std::time::Duration;
+
+use super::machine::{Confirmed, Phase, Physical, Replica};
 use super::proposals::{Answers, ReadyBatch};
 use super::space::{Facts, Space, judge, pages_wanted};
 use super::store::AppliedStep;
@@ -16,8 +18,9 @@ use crate::limits::{
     REPLICA_BATCHES_PER_TURN_MAX, REPLICA_FREE_PAGES_RESERVED_PART, REPLICA_GROUPS_IN_FLIGHT_MAX,
     REPLICA_PROPOSALS_MAX, WAL_GROUPS_IN_FLIGHT_MAX,
 };
+use crate::mvcc;
 use crate::raft::{ReadTicket, wide};
-use crate::types::{Revision, ShardId};
+use crate::types::{Now, Revision, ShardId};
 
 impl Replica {
     /// One turn, from the queue to the answers. Whether another would find work at once.
@@ -29,7 +32,7 @@ impl Replica {
         self.send();
         self.write();
         self.apply()?;
-        self.serve_reads()?;
+        self.serve_reads();
         self.compact()?;
         self.look_after_space();
         self.end_stop();
@@ -42,7 +45,9 @@ impl Replica {
         let stamp = self.store.stamp();
         assert_eq!(stamp.applied_index, self.driver.applied(), "store and consensus agree on what is applied");
         assert!(stamp.applied_index <= self.driver.committed(), "applied before it was committed");
-        assert!(self.reads.iter().all(|(index, _)| *index > stamp.applied_index), "what can be served is served");
+        assert!(self.reads.iter().all(|read| read.index > stamp.applied_index), "what can be served is served");
+        let waiting: usize = self.reads.iter().map(|read| read.tickets.len()).sum();
+        assert_eq!(self.reads_waiting, waiting, "waiting reads are counted");
         assert!(self.journal.in_flight() <= WAL_GROUPS_IN_FLIGHT_MAX, "{} groups", self.journal.in_flight());
         assert!(self.phase != Phase::New || self.journal.in_flight() == 0, "the store is durable before the log");
         assert!(self.proposals.unanswered() <= REPLICA_PROPOSALS_MAX, "proposals are bounded");
@@ -196,10 +201,10 @@ impl Replica {
                     }
                     Some(_) | None => answers.push(waiter, Ok(outcome)),
                 },
-                Err(crate::mvcc::Error::Compacted) if self.store.is_compacting() => {
+                // etcd lets such a client wait for the compaction that came first, too.
+                Err(error @ mvcc::Error::Compacted) if waiter.physical && self.store.is_compacting() => {
                     let revision = self.store.stamp().compacted;
-                    let outcome = Err(Refusal::Request(crate::mvcc::Error::Compacted));
-                    self.physical.push(Physical { waiter, outcome, revision });
+                    self.physical.push(Physical { waiter, outcome: Err(Refusal::Request(error)), revision });
                 }
                 Err(error) => answers.push(waiter, Err(Refusal::Request(error))),
             }
@@ -208,28 +213,35 @@ impl Replica {
         Ok(())
     }
 
-    fn serve_reads(&mut self) -> Result<(), Error> {
+    fn serve_reads(&mut self) {
         while let Some(done) = self.driver.poll_read() {
-            match done.index {
-                Some(index) => self.reads.push_back((index, done.tickets)),
-                None => self.fail_reads(done.tickets),
-            }
+            let Some(index) = done.index else {
+                self.fail_reads(done.tickets);
+                continue;
+            };
+            self.reads_waiting += done.tickets.len();
+            self.reads.push_back(Confirmed { index, since: self.now, tickets: done.tickets });
         }
         let applied = self.store.stamp().applied_index;
-        let waiting = std::mem::take(&mut self.reads);
-        for (index, tickets) in waiting {
-            if index > applied {
-                self.reads.push_back((index, tickets));
+        for confirmed in std::mem::take(&mut self.reads) {
+            if confirmed.index > applied {
+                self.reads.push_back(confirmed);
                 continue;
             }
-            for (origin, tickets) in by_origin(tickets) {
-                self.out.push_back(Output::ReadReady { origin, tickets, index });
+            self.reads_waiting -= confirmed.tickets.len();
+            for (origin, tickets) in by_origin(confirmed.tickets) {
+                self.out.push_back(Output::ReadReady { origin, tickets, index: confirmed.index });
             }
         }
-        Ok(())
     }
 
-    fn fail_reads(&mut self, tickets: Vec<ReadTicket>) {
+    /// Confirmed reads whose index is not applied for so long: the store waits for space.
+    pub(super) fn take_late_read(&mut self, now: Now, patience: Duration) -> Option<Confirmed> {
+        let late = now.since(self.reads.front()?.since) >= patience;
+        late.then(|| self.reads.pop_front()).flatten()
+    }
+
+    pub(super) fn fail_reads(&mut self, tickets: Vec<ReadTicket>) {
         let stopping = !matches!(self.phase, Phase::New | Phase::Running);
         let cause = self.timeout_cause(self.now);
         for (origin, tickets) in by_origin(tickets) {

@@ -402,12 +402,10 @@ fn a_lost_store_or_a_lost_log_is_refused_by_name() {
     assert_eq!(Replica::create(stranger, Now(0), one.open_tree(), log).err(), Some(Error::Membership));
 }
 
-#[test]
-fn deadlines_are_enough_to_drive_a_member() {
-    let mut world = World::new(9, 1, CALM);
+/// Lets `seconds` pass by deadlines alone; how often the member woke.
+fn sleep(world: &mut World, seconds: u64) -> u64 {
+    let end = world.now.after(Duration::from_secs(seconds));
     let mut wakes = 0;
-    let ticket = put(&mut world, 0, 10);
-    let end = Now(0).after(Duration::from_secs(30));
     while world.now < end {
         while !world.members[0].doing.is_empty() {
             world.finish_one(0);
@@ -416,8 +414,70 @@ fn deadlines_are_enough_to_drive_a_member() {
         world.now = world.now.max(deadline);
         world.input(0, Input::Tick);
         wakes += 1;
+        assert!(wakes < 1000 * seconds, "it never sleeps");
     }
+    wakes
+}
+
+#[test]
+fn deadlines_are_enough_to_drive_a_member() {
+    let mut world = World::new(9, 1, CALM);
+    let ticket = put(&mut world, 0, 10);
+    let wakes = sleep(&mut world, 30);
     outcome(&world, ticket);
     assert!(wakes < 500, "an idle member woke {wakes} times in 30 s");
     assert!(status(&world, 0).stats.checkpoints >= 2);
+}
+
+#[test]
+fn a_member_without_space_sleeps_between_its_tries() {
+    let mut world = settled(1);
+    world.members[0].disk.wal_is_full = true;
+    world.members[0].disk.tree_pages_max = 0;
+    for _ in 0..600 {
+        put(&mut world, 0, 3000);
+        while !world.members[0].doing.is_empty() {
+            world.finish_one(0);
+        }
+    }
+    assert!(status(&world, 0).no_space);
+    let wakes = sleep(&mut world, 30);
+    assert!(wakes < 1000, "it woke {wakes} times in 30 s");
+    world.members[0].disk.wal_is_full = false;
+    world.members[0].disk.tree_pages_max = 50_000;
+    sleep(&mut world, 3);
+    let ticket = put(&mut world, 0, 3000);
+    sleep(&mut world, 3);
+    outcome(&world, ticket);
+    let wakes = sleep(&mut world, 30);
+    assert!(wakes < 500, "with space again it woke {wakes} times in 30 s");
+}
+
+#[test]
+fn reads_that_wait_for_a_stalled_store_expire() {
+    let mut world = settled(1);
+    let many: Vec<_> = (0..4000).map(|_| world.put_of(0)).collect();
+    for proposals in many.chunks(200) {
+        world.input(0, Input::Propose { origin: ShardId(0), proposals: proposals.to_vec() });
+        world.settle();
+    }
+    world.members[0].disk.tree_pages_max = 0;
+    while !status(&world, 0).no_space || refusal(&world, world.tickets).is_none() {
+        put(&mut world, 0, 6000);
+        while !world.members[0].doing.is_empty() {
+            world.finish_one(0);
+        }
+    }
+    let (first, last) = (Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));
+    let everything = DeleteRangeRequest { key: first, range_end: last, ..Default::default() };
+    propose(&mut world, 0, Kind::DeleteRange, everything.encode_to_vec());
+    world.settle();
+    let current = status(&world, 0);
+    assert!(current.applied < current.committed, "the deletion waits for pages");
+    world.read(0);
+    let read = world.tickets;
+    sleep(&mut world, 6);
+    assert!(world.reads[&read].1, "it waits");
+    sleep(&mut world, 2);
+    assert!(!world.reads[&read].1, "and fails in the end");
 }
