@@ -137,6 +137,12 @@ impl Wanted {
     }
 }
 
+/// Whose store is in `paths`, by its log; `None` if there is no log, or nothing readable in it. Nothing is changed.
+pub fn logged_identity(paths: &Paths) -> Result<Option<Identity>, OpenError> {
+    let files = Files::read(&paths.wal, &names_in(&paths.wal)?)?;
+    Ok(wal::logged_identity(&files.segments(), files.mark()))
+}
+
 /// Opens or makes the store in `paths`.
 pub fn open(paths: &Paths, wanted: &Wanted) -> Result<Store, OpenError> {
     let names = names_in(&paths.wal)?;
