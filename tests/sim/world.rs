@@ -812,9 +812,9 @@ fn changes_after(view: &View<'_>, after: i64) -> Result<Vec<(i64, Vec<Change>)>,
     while here {
         let cell = cursor.cell()?.expect("the cursor stands on a cell");
         let main = i64::from_be_bytes(cell.key[..8].try_into().expect("eight bytes"));
-        let request = RangeRequest { key: cell.body.to_vec().into(), revision: main, ..Default::default() };
+        let request = RangeRequest { key: cell.key[12..].to_vec().into(), revision: main, ..Default::default() };
         let value = mvcc::range(view, &request)?.kvs.first().map(|kv| kv.value.to_vec());
-        let change = Change { key: cell.body.to_vec(), value };
+        let change = Change { key: cell.key[12..].to_vec(), value };
         match found.last_mut() {
             Some((revision, changes)) if *revision == main => changes.push(change),
             _ => found.push((main, vec![change])),
