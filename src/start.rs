@@ -14,10 +14,10 @@ use crate::disk::open_files::raise_open_files_max;
 use crate::identity::Url;
 use crate::log::{Level, Logger, Record};
 use crate::net::{Address, Bound};
-use crate::preflight::{DataDirectory, Started, available_cores, bind_problem, resolve};
+use crate::preflight::{Started, available_cores, bind_problem, resolve};
 use crate::replica::{self, Replica, installed_index};
 use crate::service::{Identity, Settings};
-use crate::shard::{self, Board, Common, Plan, StopSignals};
+use crate::shard::{self, Board, Common, Plan, StopSignals, end_of_replica};
 use crate::types::{BootNonce, Now};
 use crate::{limits, wal};
 
@@ -33,16 +33,17 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
     let bootstrap = bootstrap(config, &resolve).map_err(|why| fatal("discovery failed", why))?;
     let listeners = bind(config)?;
     let nonce = BootNonce(rand::random());
-    let store = open_store(directory, &bootstrap, config, nonce)?;
+    let paths = Paths { tree: directory.db.clone(), wal: directory.wal.clone() };
+    let store = open_store(&paths, &bootstrap, config, nonce)?;
     let tree_file = Arc::clone(&store.tree_file);
-    let replica = start_replica(config, &bootstrap, nonce, store, logger)?;
+    let replica = start_replica(config, &bootstrap, nonce, store, logger)
+        .map_err(|error| fatal("the data directory is not in order", end_of_replica(&paths, &error)))?;
     let plan = Plan {
         shards: config.shards.unwrap_or_else(available_cores).max(1),
         listeners,
         replica,
         tree_file,
-        wal_directory: directory.wal.clone(),
-        common: common(config, &bootstrap),
+        common: common(config, &bootstrap, paths, logger),
         settings: Settings {
             request_bytes_max: config.requests.bytes_max,
             txn_ops_max: config.requests.txn_ops_max,
@@ -94,13 +95,7 @@ fn address(url: &Url) -> std::io::Result<Address> {
         .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::AddrNotAvailable))
 }
 
-fn open_store(
-    directory: &DataDirectory,
-    bootstrap: &Bootstrap,
-    config: &Config,
-    nonce: BootNonce,
-) -> Result<Store, Record> {
-    let paths = Paths { tree: directory.db.clone(), wal: directory.wal.clone() };
+fn open_store(paths: &Paths, bootstrap: &Bootstrap, config: &Config, nonce: BootNonce) -> Result<Store, Record> {
     let wanted = Wanted {
         identity: wal::Identity { cluster: bootstrap.cluster, member: bootstrap.local },
         boot: nonce,
@@ -108,7 +103,7 @@ fn open_store(
         entries_kept: config.raft.catchup_entries,
         installed_index,
     };
-    open(&paths, &wanted).map_err(|error| fatal("the data directory is not in order; nothing was changed", error))
+    open(paths, &wanted).map_err(|error| fatal("the data directory is not in order; nothing was changed", error))
 }
 
 fn start_replica(
@@ -117,7 +112,7 @@ fn start_replica(
     nonce: BootNonce,
     store: Store,
     logger: &Logger,
-) -> Result<Replica, Record> {
+) -> Result<Replica, replica::Error> {
     let voters = bootstrap.members.iter().map(|member| member.id).collect();
     let replica_config = replica::Config {
         tick: config.raft.heartbeat,
@@ -125,7 +120,7 @@ fn start_replica(
         catch_up_entries: config.raft.catchup_entries,
         ..replica::Config::new(bootstrap.local, nonce, rand::random(), voters)
     };
-    let outcome = match store.log {
+    match store.log {
         StoreLog::New(log) => Replica::create(replica_config, Now(0), store.tree, *log),
         StoreLog::Recovered(recovered) => {
             for note in &recovered.notes {
@@ -133,11 +128,10 @@ fn start_replica(
             }
             Replica::open(replica_config, Now(0), store.tree, *recovered)
         }
-    };
-    outcome.map_err(|error| fatal("the data directory is not in order", error))
+    }
 }
 
-fn common(config: &Config, bootstrap: &Bootstrap) -> Common {
+fn common(config: &Config, bootstrap: &Bootstrap, paths: Paths, logger: &Logger) -> Common {
     Common {
         identity: Identity {
             cluster_id: bootstrap.cluster,
@@ -151,5 +145,7 @@ fn common(config: &Config, bootstrap: &Bootstrap) -> Common {
             Quota::Bytes(bytes) => bytes,
             Quota::Unbounded => u64::MAX,
         },
+        paths,
+        logger: logger.clone(),
     }
 }
