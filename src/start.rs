@@ -17,7 +17,7 @@ use crate::net::{Address, Bound};
 use crate::preflight::{Started, available_cores, bind_problem, resolve};
 use crate::replica::{self, Replica, installed_index};
 use crate::service::{Identity, Settings};
-use crate::shard::{self, Board, Common, Plan, StopSignals};
+use crate::shard::{self, Board, Common, Plan, StopSignals, end_of_replica};
 use crate::types::{BootNonce, MemberId, Now};
 use crate::{limits, wal};
 
@@ -41,14 +41,14 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
     let nonce = BootNonce(rand::random());
     let store = open_store(&paths, founding.identity, config, nonce)?;
     let tree_file = Arc::clone(&store.tree_file);
-    let replica = start_replica(config, &founding, nonce, store, logger)?;
+    let replica = start_replica(config, &founding, nonce, store, logger)
+        .map_err(|error| fatal("the data directory is not in order", end_of_replica(&paths, &error)))?;
     let plan = Plan {
         shards: config.shards.unwrap_or_else(available_cores).max(1),
         listeners,
         replica,
         tree_file,
-        wal_directory: directory.wal.clone(),
-        common: common(config, founding.identity),
+        common: common(config, founding.identity, paths, logger),
         settings: Settings {
             request_bytes_max: config.requests.bytes_max,
             txn_ops_max: config.requests.txn_ops_max,
@@ -133,14 +133,14 @@ fn start_replica(
     nonce: BootNonce,
     store: Store,
     logger: &Logger,
-) -> Result<Replica, Record> {
+) -> Result<Replica, replica::Error> {
     let replica_config = replica::Config {
         tick: config.raft.heartbeat,
         election_ticks: usize::try_from(config.raft.election_ticks).unwrap_or(usize::MAX),
         catch_up_entries: config.raft.catchup_entries,
         ..replica::Config::new(founding.identity.member, nonce, rand::random(), founding.voters.clone())
     };
-    let outcome = match store.log {
+    match store.log {
         StoreLog::New(log) => Replica::create(replica_config, Now(0), store.tree, *log),
         StoreLog::Recovered(recovered) => {
             for note in &recovered.notes {
@@ -148,11 +148,10 @@ fn start_replica(
             }
             Replica::open(replica_config, Now(0), store.tree, *recovered)
         }
-    };
-    outcome.map_err(|error| fatal("the data directory is not in order", error))
+    }
 }
 
-fn common(config: &Config, identity: wal::Identity) -> Common {
+fn common(config: &Config, identity: wal::Identity, paths: Paths, logger: &Logger) -> Common {
     Common {
         identity: Identity {
             cluster_id: identity.cluster,
@@ -166,5 +165,7 @@ fn common(config: &Config, identity: wal::Identity) -> Common {
             Quota::Bytes(bytes) => bytes,
             Quota::Unbounded => u64::MAX,
         },
+        paths,
+        logger: logger.clone(),
     }
 }

@@ -38,9 +38,9 @@ pub(super) async fn range<M: Member>(service: Service<M>, call: Call) {
         Ok(Begun::Whole(framed)) => reply.message(framed).await,
         Ok(Begun::Large(large)) => {
             let sent = Box::pin(large.send(&mut reply)).await;
-            reply.finish(sent.map_or_else(Status::from, |()| Status::OK));
+            reply.finish(sent.map_or_else(|error| service.status_of(error), |()| Status::OK));
         }
-        Err(error) => reply.finish(error.into()),
+        Err(error) => reply.finish(service.status_of(error)),
     }
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn range_stream<M: Member>(service: Service<M>, call: Call) {
         }
     };
     let ended = streamed.await;
-    reply.finish(ended.map_or_else(Status::from, |()| Status::OK));
+    reply.finish(ended.map_or_else(|error| service.status_of(error), |()| Status::OK));
 }
 
 /// A range whose first look at the store is done.
