@@ -185,6 +185,19 @@ impl Scan {
         Tail { more: self.more, count: self.count.result().expect("counted in the first pass") }
     }
 
+    /// Pairs in the answer, known when prepared.
+    pub(super) fn pairs(&self) -> u64 {
+        assert!(self.is_prepared(), "pairs are counted in the first pass");
+        self.pairs
+    }
+
+    /// The key of the answer's last pair, known when a sorted answer is prepared and nothing of it was encoded.
+    pub(super) fn last_key(&self) -> Option<&[u8]> {
+        let Phase::EncodingSorted(sorter, 0) = &self.phase else { return None };
+        let last = usize::try_from(self.pairs).ok()?.checked_sub(1)?;
+        Some(sorter.key(last))
+    }
+
     fn count(&mut self, view: &View<'_>, work: &mut Work) -> Result<Phase, Error> {
         if self.count.step(view, work)?.is_none() {
             return Ok(Phase::Counting);

@@ -12,6 +12,7 @@ use super::row::{Values, Version};
 use super::work::wide;
 use crate::codec::{put_varint, varint_length};
 use crate::command::KeyValue;
+use crate::types::Revision;
 
 const KEY: u8 = 0x0a;
 const CREATE_REVISION: u8 = 0x10;
@@ -118,6 +119,12 @@ pub(super) fn put_kvs(out: &mut Vec<u8>, version: &Version<'_>, value: &[u8], fi
     let start = out.len();
     put_pair(out, version, value, fields);
     assert_eq!(out.len() - start, length, "the length function and the encoder differ");
+}
+
+/// Length of a whole `RangeResponse` that etcd would encode: the revision alone in its header, pairs that take
+/// `pairs_bytes`, and the tail.
+pub(super) fn range_length(revision: Revision, pairs_bytes: u64, tail: Tail) -> u64 {
+    pairs_bytes + wide(2 + integer_length(revision.0) + tail.encoded_length())
 }
 
 /// A key-value pair, whole, as a message of its own, for the small answers that are built whole.
