@@ -302,9 +302,17 @@ pub const REPLICA_GROW_PAGES_MAX: u64 = 1 << 20;
 /// grow: they make space.
 pub const REPLICA_FREE_PAGES_RESERVED_PART: u64 = 8;
 
+/// The part of the pages in use for which the same is done if it is more: deleting everything takes a copy of the index and as
+/// much again for the tombstones, some hundredths of a store of values around a kilobyte.
+pub const REPLICA_USED_PAGES_RESERVED_PART: u64 = 32;
+
 /// Pages that writing a key may take beside its bytes': a copy of its leaf, a share of splits, of the revisions' leaf and of
 /// the branches above. An estimate on the safe side of the average; what it misses makes applying wait for space.
 pub const REPLICA_PAGES_PER_WRITE: u64 = 3;
+
+/// Keys of a deleted range that take as much as one write of a key anywhere: a leaf of the index holds some dozens of them.
+/// An estimate on the safe side, too.
+pub const REPLICA_DELETED_KEYS_PER_WRITE: u64 = 16;
 
 const _: () =
     assert!(REPLICA_BATCH_BYTES_MAX + REQUEST_BYTES_MAX_DEFAULT + REQUEST_OVERHEAD_BYTES < RAFT_ENTRY_BYTES_MAX);

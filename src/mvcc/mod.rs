@@ -35,6 +35,7 @@ mod work;
 mod write;
 
 pub use compact::{Compaction, compact_step, resume_compaction};
+pub use count::keys_deleted;
 pub use error::Error;
 pub use hash::{HashKv, KvHash};
 pub use position::Position;

@@ -25,6 +25,7 @@ use super::config::Config;
 use super::contacts::Contacts;
 use super::journal::Journal;
 use super::proposals::{Answers, Proposals, ReadyBatch, Waiter};
+use super::space::Footprint;
 use super::start::{self, Parts};
 use super::store::Store;
 use super::values::{Error, Failure, Input, Output, Proposal, Refusal, Stats, TimeoutCause};
@@ -195,7 +196,10 @@ impl Replica {
             let waiter = Waiter { origin, ticket: proposal.ticket, since: self.now, physical };
             let refusal = match self.phase {
                 Phase::New | Phase::Running if gap > REPLICA_APPLY_GAP_MAX => Some(Refusal::TooManyRequests),
-                Phase::New | Phase::Running => self.proposals.push(waiter, proposal).err(),
+                Phase::New | Phase::Running => {
+                    let footprint = Footprint::of(&proposal, self.store.keys_deleted(&proposal));
+                    self.proposals.push(waiter, proposal, footprint).err()
+                }
                 Phase::HandingOver(_) | Phase::Draining | Phase::Over => Some(Refusal::Stopped),
             };
             if let Some(refusal) = refusal {

@@ -10,8 +10,11 @@
 use std::collections::VecDeque;
 
 use super::config::{CheckpointPolicy, Config};
-use super::values::{Error, Failure, Pages};
+use super::values::{Error, Failure, Pages, Proposal};
+use prost::Message as _;
+
 use crate::apply::{self, Applier, CommittedEntry, Payload};
+use crate::command::{DeleteRangeRequest, Kind};
 use crate::limits::{
     RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_COMPACT_PAUSE,
     REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
@@ -217,6 +220,15 @@ impl Store {
     }
 
     // ---- space ----
+
+    /// Keys that a deletion of a range would delete as things stand. One that cannot be told is for applying to complain of.
+    pub(super) fn keys_deleted(&mut self, proposal: &Proposal) -> u64 {
+        if proposal.kind != Kind::DeleteRange {
+            return 0;
+        }
+        let request = DeleteRangeRequest::decode(proposal.payload.slice(..)).unwrap_or_default();
+        mvcc::keys_deleted(&self.tree.begin().view(), &request).unwrap_or(0)
+    }
 
     /// Pages to have granted: ahead of use, since a command wants so many free, or because the backlog waits for them.
     pub(super) fn poll_grow(&mut self, now: Now, pages_promised: u64, pages_wanted: u64) -> Option<GrowPlan> {

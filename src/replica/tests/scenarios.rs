@@ -7,7 +7,9 @@ use prost::Message as _;
 
 use super::disk::Disk;
 use super::world::{CALM, Fate, World, key};
-use crate::command::{CompactionRequest, DeleteRangeRequest, Kind, Outcome, Response};
+use crate::command::{
+    CompactionRequest, DeleteRangeRequest, Kind, Outcome, RequestOp, Response, TxnRequest, request_op,
+};
 use crate::mvcc;
 use crate::raft::Role;
 use crate::replica::{Config, Error, Input, Output, Proposal, Refusal, Replica, TimeoutCause};
@@ -187,6 +189,16 @@ fn a_log_without_space_refuses_puts_and_goes_on_by_itself() {
     assert_eq!(rows(&world, 0), world.acknowledged(), "what was refused left no trace, and nothing else is missing");
 }
 
+fn everything() -> DeleteRangeRequest {
+    let (first, last) = (Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));
+    DeleteRangeRequest { key: first, range_end: last, ..Default::default() }
+}
+
+fn everything_by_txn() -> TxnRequest {
+    let request = Some(request_op::Request::RequestDeleteRange(everything()));
+    TxnRequest { success: vec![RequestOp { request }], ..Default::default() }
+}
+
 #[test]
 fn when_pages_run_out_while_applying_the_entries_wait_for_them() {
     let mut world = settled(1);
@@ -202,16 +214,19 @@ fn when_pages_run_out_while_applying_the_entries_wait_for_them() {
             world.finish_one(0);
         }
     }
-    // A deletion writes a tombstone for each key: nobody can tell beforehand how many pages it takes.
-    let (first, last) = (Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));
-    let everything = DeleteRangeRequest { key: first, range_end: last, ..Default::default() };
-    let stalled = propose(&mut world, 0, Kind::DeleteRange, everything.encode_to_vec());
+    // A deletion writes a tombstone for each key. Alone it is weighed before it is let in ...
+    let refused = propose(&mut world, 0, Kind::DeleteRange, everything().encode_to_vec());
+    world.settle();
+    assert_eq!(refusal(&world, refused), Some(Refusal::NoSpace));
+    assert_eq!(status(&world, 0).stats.stalls, 0);
+    // ... within a txn nobody counts its keys beforehand.
+    let stalled = propose(&mut world, 0, Kind::Txn, everything_by_txn().encode_to_vec());
     world.settle();
     assert_eq!(world.proposals[&stalled], Fate::Open);
     assert!(status(&world, 0).stats.stalls > 0);
     world.members[0].disk.tree_pages_max = 50_000;
     world.settle();
-    assert!(matches!(outcome(&world, stalled).response, Response::DeleteRange(_)));
+    assert!(matches!(outcome(&world, stalled).response, Response::Txn(_)));
 }
 
 #[test]
@@ -468,9 +483,7 @@ fn reads_that_wait_for_a_stalled_store_expire() {
             world.finish_one(0);
         }
     }
-    let (first, last) = (Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));
-    let everything = DeleteRangeRequest { key: first, range_end: last, ..Default::default() };
-    propose(&mut world, 0, Kind::DeleteRange, everything.encode_to_vec());
+    propose(&mut world, 0, Kind::Txn, everything_by_txn().encode_to_vec());
     world.settle();
     let current = status(&world, 0);
     assert!(current.applied < current.committed, "the deletion waits for pages");
