@@ -78,6 +78,8 @@ pub(super) struct Engine {
     board: Arc<Board>,
     clock: Clock,
     logger: log::Logger,
+    /// Whether space was lacking after the last turn.
+    no_space: bool,
 }
 
 impl Engine {
@@ -90,7 +92,7 @@ impl Engine {
         board: Arc<Board>,
         logger: log::Logger,
     ) -> Self {
-        Self { replica, inbox, front, links, files, board, clock: Clock::start(), logger }
+        Self { replica, inbox, front, links, files, board, clock: Clock::start(), logger, no_space: false }
     }
 
     /// Runs until the replica came to its end: cleanly (`Ok`) or not.
@@ -141,8 +143,11 @@ impl Engine {
         self.inbox.filled.wait().or(alarm).await;
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let status = self.replica.status();
+        if status.no_space != std::mem::replace(&mut self.no_space, status.no_space) {
+            self.tell_of_space(status.no_space);
+        }
         let bytes = |pages: u64| pages.saturating_mul(limits::TREE_PAGE_BYTES);
         self.board.publish(&Reading {
             leader: status.leadership.leader.unwrap_or_default(),
@@ -153,6 +158,16 @@ impl Engine {
             used_bytes: bytes(status.pages.used),
             no_space: status.no_space,
         });
+    }
+
+    #[cold]
+    fn tell_of_space(&self, lacking: bool) {
+        let field = [("path", self.files.tree.path().display().to_string().into())];
+        if lacking {
+            self.logger.warn("no space left on the disk; writes are refused until there is some, reads go on", &field);
+        } else {
+            self.logger.info("there is space on the disk again; writes are taken", &field);
+        }
     }
 
     /// Begins what `output` asks for; an end, if it is one.
