@@ -79,7 +79,9 @@ impl History {
             if !work.spend(ROW_CELLS) {
                 return Ok(None);
             }
-            assert!(change.at >= self.next, "rows come in order");
+            if change.at < self.next {
+                return Err(Error::Damaged("revisions out of order"));
+            }
             if self.counts(view, &change, &mut buffer)? {
                 row.clear();
                 put_etcd_row(&mut row, &version(view, &change, &mut buffer)?);
