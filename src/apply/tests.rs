@@ -211,3 +211,31 @@ fn a_gap_is_an_error() {
     assert_eq!(error, Error::Gap { applied: RaftIndex(1), found: RaftIndex(3) });
     assert_eq!(stamp(&tree).applied_index, RaftIndex(0));
 }
+
+#[test]
+fn entries_over_rotten_pages_are_refused_whole_or_applied_right() {
+    let mut refused = 0;
+    for seed in 1..=12 {
+        println!("seed {seed}");
+        let (mut sound, mut rotting) = (new_tree(), new_tree());
+        let mut rot = crate::tree::tests::world::Random::new(seed);
+        for entry in random_entries(seed) {
+            rotting.checkpoint_to_file();
+            _ = dump(&pin(&rotting).view());
+            let before = stamp(&rotting);
+            let rotten = rotting.rot(1 + rot.size(6), &mut rot);
+            let (mut applied, mut answers) = apply(&mut rotting, std::slice::from_ref(&entry));
+            rotting.heal(rotten);
+            if let Err(error) = &applied {
+                let store = matches!(error, Error::Store { index, what } if *index == entry.index && what.is_fatal());
+                assert!(store && answers.is_empty() && stamp(&rotting) == before, "{error}");
+                refused += 1;
+                (applied, answers) = apply(&mut rotting, std::slice::from_ref(&entry));
+            }
+            let (expected, told) = apply(&mut sound, std::slice::from_ref(&entry));
+            assert_eq!((applied.unwrap().index(), answers), (expected.unwrap().index(), told), "seed {seed}");
+        }
+        assert!(dump(&pin(&sound).view()) == dump(&pin(&rotting).view()), "seed {seed}");
+    }
+    assert!(refused > 30, "{refused} entries were refused");
+}

@@ -114,8 +114,9 @@ impl Count {
                 return Ok(State::Undo { then, undone });
             }
             let change = Version::of_row(row)?;
-            assert!(change.at.main > then, "only later changes are undone");
-            assert!(change.at >= undone.next, "rows come in order");
+            if change.at < undone.next {
+                return Err(Error::Damaged("revisions out of order"));
+            }
             if self.range.contains(change.key) {
                 undone.live += difference(view, &change, then, &mut buffer)?;
             }

@@ -159,7 +159,10 @@ impl<'t, 's> Writer<'t, 's> {
     fn write_put(&mut self, key: &[u8], value: &[u8], lease: LeaseId, previous: Option<Previous>) -> Result<(), Error> {
         let main = self.next_main();
         let (create, version, old_lease) = match previous {
-            Some(Previous { head, .. }) => (head.create, head.version + 1, head.lease),
+            Some(Previous { head, .. }) => {
+                let version = head.version.checked_add(1).ok_or(Error::Damaged("version of a version"))?;
+                (head.create, version, head.lease)
+            }
             None => (main, 1, LeaseId(0)),
         };
         self.write(key, Head { create, version, lease, tombstone: false }, value, previous)?;
@@ -220,9 +223,10 @@ impl<'t, 's> Writer<'t, 's> {
     fn write(&mut self, key: &[u8], head: Head, value: &[u8], previous: Option<Previous>) -> Result<(), Error> {
         let at = At { main: self.next_main(), sub: self.changes };
         if let Some(previous) = previous {
-            assert!(previous.at < at, "history goes forward: {at:?} after {:?}", previous.at);
             let found = self.txn.set_weighted(TreeId::Versions, self.buffer.version(key, previous.at), false)?;
-            assert!(found, "the version that was just read is there");
+            if previous.at >= at || !found {
+                return Err(Error::Damaged("versions out of order"));
+            }
         }
         assert!(previous.is_some() || !head.tombstone, "only what lives can be deleted");
         self.head.clear();

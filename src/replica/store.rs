@@ -19,7 +19,7 @@ use crate::limits::{
     RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_COMPACT_PAUSE,
     REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
 };
-use crate::mvcc::{self, Compaction, Progress, compact_step};
+use crate::mvcc::{self, Compaction, Position, Progress, compact_step};
 use crate::raft::{Change, Driver, Membership, is_empty_entry, wide};
 use crate::tree::{self, CheckpointDone, CheckpointPlan, GrowPlan, Stamp, Tree, TreeId};
 use crate::types::{Now, RaftIndex, Revision};
@@ -67,6 +67,9 @@ pub(super) struct Store {
 impl Store {
     /// Goes on with `tree`.
     pub(super) fn new(now: Now, mut tree: Tree, config: &Config) -> Result<Self, Error> {
+        if !Position::is_told_by(&tree.stamp()) {
+            return Err(mvcc::Error::Damaged("the revisions of the store").into());
+        }
         let compacting = Compaction::of(&tree.begin().view())?.is_pending();
         Ok(Self {
             tree,
