@@ -60,7 +60,7 @@ pub(super) fn judge(facts: Facts, on_their_way: Footprint, proposal: &Proposal) 
 /// Pages that must be free for `proposal` to be let in.
 pub(super) fn pages_wanted(facts: Facts, on_their_way: Footprint, proposal: &Proposal) -> u64 {
     let reserved = match proposal.kind {
-        Kind::DeleteRange | Kind::Compact | Kind::Noop => 0,
+        Kind::DeleteRange | Kind::Compact | Kind::Noop | Kind::Alarm => 0,
         Kind::Put | Kind::Txn => facts.pages_reserved,
     };
     reserved.saturating_add(on_their_way.plus(Footprint::of(proposal)).pages(facts.pages_used))
@@ -72,7 +72,7 @@ impl Footprint {
         let length = proposal.payload.len();
         // The shortest write within a txn takes about 16 bytes.
         let writes = match proposal.kind {
-            Kind::Put | Kind::DeleteRange | Kind::Compact => 1,
+            Kind::Put | Kind::DeleteRange | Kind::Compact | Kind::Alarm => 1,
             Kind::Txn => (1 + length / 16).min(TXN_OPS_MAX_DEFAULT),
             Kind::Noop => 0,
         };
