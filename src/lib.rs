@@ -16,6 +16,7 @@ pub mod command;
 pub mod tree;
 pub mod wal;
 pub mod mvcc;
+pub mod alarm;
 pub mod apply;
 pub mod raft;
 pub mod replica;

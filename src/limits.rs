@@ -159,6 +159,14 @@ pub const MVCC_HASHED_ROWS_MAX: u64 = 32_768;
 /// Keys that a deletion takes out of the pages at a time: bounds what a deletion of a million keys holds.
 pub const MVCC_DELETE_KEYS_PER_CHUNK: usize = 1024;
 
+// ---- alarm ----
+
+/// Alarms that stand at once, of all members and kinds: two a member is what etcd raises itself. Stops a client that raises
+/// alarms for members that do not exist, each of which every status would list.
+pub const ALARMS_MAX: u64 = 1024;
+
+const _: () = assert!(ALARMS_MAX >= 8 * 64, "every alarm that the members themselves may raise has room");
+
 // ---- apply ----
 
 // ---- raft ----

@@ -8,6 +8,7 @@
 use bytes::Bytes;
 
 use super::{Error, machine};
+use crate::alarm::Standing;
 use crate::command::{Batch, Malformed, Outcome};
 use crate::mvcc::{self, Position, Want, Writer};
 use crate::tree::{Stamp, Tree};
@@ -96,13 +97,15 @@ impl Applier {
         let began = txn.view().stamp();
         let entries = unapplied(entries, began.applied_index);
         let Some(last) = entries.last() else { return Ok(Applied { index: began.applied_index, txn: None }) };
+        let store = |error| Error::Store { index: last.index, what: machine::of_alarm(error) };
+        let mut standing = Standing::of(&txn.view()).map_err(store)?;
         let mut writer = Writer::new(&mut txn, Position::of(&began));
         let mut applied = began.applied_index;
         for entry in entries {
             if entry.index != applied.next() {
                 return Err(Error::Gap { applied, found: entry.index });
             }
-            self.apply_entry(&mut writer, entry, want, out)?;
+            self.apply_entry((&mut writer, &mut standing), entry, want, out)?;
             applied = entry.index;
         }
         let stamp = stamp(began, last, writer.position());
@@ -111,7 +114,7 @@ impl Applier {
 
     fn apply_entry(
         &self,
-        writer: &mut Writer<'_, '_>,
+        (writer, standing): (&mut Writer<'_, '_>, &mut Standing),
         entry: &CommittedEntry,
         want: &mut dyn FnMut(u64) -> bool,
         out: &mut Vec<Answer>,
@@ -123,7 +126,8 @@ impl Applier {
         for item in &batch {
             let (sequence, command) = item.map_err(malformed)?;
             let wanted = local && want(sequence);
-            let outcome = machine::execute(writer, &command, if wanted { Want::Answer } else { Want::Effect });
+            let want = if wanted { Want::Answer } else { Want::Effect };
+            let outcome = machine::execute(writer, standing, &command, want);
             if let Err(what) = &outcome
                 && what.is_fatal()
             {

@@ -5,11 +5,23 @@
 //!   a lack of space, then missing rights, in this order) stands before the match and looks at replicated state alone.
 //! - A refusal writes nothing.
 
-use crate::command::{Command, Outcome, Response};
-use crate::mvcc::{Error, Want, Writer};
+use crate::alarm::{self, Effect, Refusal, Standing};
+use crate::command::{AlarmRequest, AlarmResponse, Command, Outcome, Response};
+use crate::mvcc::{Error, Want, Writer, check};
 
-/// Executes a command and says what it answers.
-pub(super) fn execute(writer: &mut Writer<'_, '_>, command: &Command, want: Want) -> Result<Outcome, Error> {
+/// Executes a command and says what it answers. `standing` is kept up to date for the next.
+pub(super) fn execute(
+    writer: &mut Writer<'_, '_>,
+    standing: &mut Standing,
+    command: &Command,
+    want: Want,
+) -> Result<Outcome, Error> {
+    if let Some(refusal) = standing.refuses(effect(command)) {
+        return Err(match refusal {
+            Refusal::Corrupt => Error::Corrupt,
+            Refusal::NoSpace => Error::NoSpace,
+        });
+    }
     let before = writer.position();
     let response = match command {
         Command::Put(request) => Response::Put(writer.put(request, want)?),
@@ -19,9 +31,44 @@ pub(super) fn execute(writer: &mut Writer<'_, '_>, command: &Command, want: Want
             Response::Compact { compacted: writer.compact(request)?, physical_wait: request.physical }
         }
         Command::Noop => Response::Noop,
+        Command::Alarm(request) => Response::Alarm(change_alarm(writer, standing, request)?),
     };
     let after = writer.position();
     assert!(after.current == before.current || after.current == before.current.next(), "a command is one revision");
     assert!(after.compacted >= before.compacted, "compaction never goes back");
     Ok(Outcome { revision: after.current, response })
+}
+
+/// What alarms ask of a command. etcd's rules: a txn counts by its dearer branch, so a put in either one adds.
+fn effect(command: &Command) -> Effect {
+    match command {
+        Command::Put(_) => Effect::Adds,
+        Command::Txn(request) if check::has_put(request) => Effect::Adds,
+        Command::Txn(_) | Command::DeleteRange(_) | Command::Compact(_) => Effect::Changes,
+        Command::Noop | Command::Alarm(_) => Effect::Nothing,
+    }
+}
+
+fn change_alarm(
+    writer: &mut Writer<'_, '_>,
+    standing: &mut Standing,
+    request: &AlarmRequest,
+) -> Result<AlarmResponse, Error> {
+    let txn = writer.tree();
+    let change = alarm::change(txn, request).map_err(of_alarm)?;
+    *standing = Standing::of(&txn.view()).map_err(of_alarm)?;
+    let alarms = match change {
+        alarm::Change::Told(alarm) => vec![alarm],
+        alarm::Change::Nothing => Vec::new(),
+        alarm::Change::TooMany => return Err(Error::TooManyAlarms),
+    };
+    Ok(AlarmResponse { header: None, alarms })
+}
+
+/// What is wrong with the alarms' rows is wrong with the store.
+pub(super) fn of_alarm(error: alarm::Error) -> Error {
+    match error {
+        alarm::Error::Damaged => Error::Damaged("an alarm"),
+        alarm::Error::Tree(error) => Error::Tree(error),
+    }
 }

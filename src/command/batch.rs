@@ -15,7 +15,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest};
+use super::{AlarmRequest, CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest};
 use crate::codec::{self, Reader, put_varint, varint_length};
 use crate::limits::BATCH_COMMANDS_MAX;
 use crate::types::{BootNonce, MemberId};
@@ -43,6 +43,8 @@ pub enum Kind {
     Compact = 4,
     /// No payload, no effect: proves that the log moves.
     Noop = 5,
+    /// `AlarmRequest`.
+    Alarm = 10,
 }
 
 impl Kind {
@@ -54,6 +56,7 @@ impl Kind {
             Self::Txn => 3,
             Self::Compact => 4,
             Self::Noop => 5,
+            Self::Alarm => 10,
         }
     }
 
@@ -65,6 +68,7 @@ impl Kind {
             3 => Some(Self::Txn),
             4 => Some(Self::Compact),
             5 => Some(Self::Noop),
+            10 => Some(Self::Alarm),
             _ => None,
         }
     }
@@ -83,6 +87,8 @@ pub enum Command {
     Compact(CompactionRequest),
     /// Nothing.
     Noop,
+    /// Raises or disarms an alarm.
+    Alarm(AlarmRequest),
 }
 
 /// Why bytes are not a batch that this version can apply. The member that meets one must stop: skipping what
@@ -292,6 +298,7 @@ fn decode(kind: Kind, payload: Bytes) -> Result<Command, Malformed> {
         Kind::DeleteRange => Command::DeleteRange(DeleteRangeRequest::decode(payload).map_err(malformed)?),
         Kind::Txn => Command::Txn(TxnRequest::decode(payload).map_err(malformed)?),
         Kind::Compact => Command::Compact(CompactionRequest::decode(payload).map_err(malformed)?),
+        Kind::Alarm => Command::Alarm(AlarmRequest::decode(payload).map_err(malformed)?),
         Kind::Noop if payload.is_empty() => Command::Noop,
         Kind::Noop => return Err(Malformed::Payload(kind)),
     })

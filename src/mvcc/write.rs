@@ -72,6 +72,12 @@ impl<'t, 's> Writer<'t, 's> {
         self.position
     }
 
+    /// The tree transaction, for what is no key: alarms and their like, between two commands.
+    pub fn tree(&mut self) -> &mut Txn<'s> {
+        assert_eq!(self.changes, 0, "no command is in progress");
+        self.txn
+    }
+
     /// Writes one key.
     pub fn put(&mut self, request: &PutRequest, want: Want) -> Result<PutResponse, Error> {
         self.check_put(request)?;

@@ -63,7 +63,7 @@ pub(super) fn judge(facts: Facts, footprint: Footprint, kind: Kind) -> Space {
 /// Pages that must be free for it to be let in.
 pub(super) fn pages_wanted(facts: Facts, footprint: Footprint, kind: Kind) -> u64 {
     let reserved = match kind {
-        Kind::DeleteRange | Kind::Compact | Kind::Noop => 0,
+        Kind::DeleteRange | Kind::Compact | Kind::Noop | Kind::Alarm => 0,
         Kind::Put | Kind::Txn => facts.pages_reserved,
     };
     reserved.saturating_add(footprint.pages(facts.pages_used))
@@ -75,7 +75,7 @@ impl Footprint {
         let length = proposal.payload.len();
         // The shortest write within a txn takes about 16 bytes.
         let writes = match proposal.kind {
-            Kind::Put | Kind::DeleteRange | Kind::Compact => 1,
+            Kind::Put | Kind::DeleteRange | Kind::Compact | Kind::Alarm => 1,
             Kind::Txn => (1 + length / 16).min(TXN_OPS_MAX_DEFAULT),
             Kind::Noop => 0,
         };

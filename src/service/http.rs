@@ -8,8 +8,8 @@
 use super::member::Member;
 use super::server::Service;
 use super::status::Error;
-use super::{metrics, version};
-use crate::command::RangeRequest;
+use super::{alarm, metrics, version};
+use crate::command::{AlarmType, RangeRequest};
 use crate::mvcc::{Scan, Work};
 use crate::rpc::{HttpRequest as Request, HttpResponse as Response};
 use ::http::header::{
@@ -94,20 +94,26 @@ impl Query {
 
 /// `/health`: alarms, then the leader, then a read.
 async fn health<M: Member>(service: &Service<M>, query: &Query) -> Response {
-    let status = service.member().status();
-    let reason = if status.alarm_no_space && !query.excludes("NOSPACE") {
-        "ALARM NOSPACE".to_owned()
-    } else if status.alarm_corrupt && !query.excludes("CORRUPT") {
-        "ALARM CORRUPT".to_owned()
-    } else if status.leader.0 == 0 && !query.serializable {
-        "RAFT NO LEADER".to_owned()
-    } else {
-        match read(service, query.serializable).await {
-            Ok(()) => return typed(r#"{"health":"true","reason":""}"#, TEXT),
-            Err(why) => format!("RANGE ERROR:{}", service.status_of(why).message),
-        }
+    let reason = match judge(service, query).await {
+        Ok(None) => return typed(r#"{"health":"true","reason":""}"#, TEXT),
+        Ok(Some(reason)) => reason,
+        Err(why) => format!("RANGE ERROR:{}", service.status_of(why).message),
     };
     error(StatusCode::SERVICE_UNAVAILABLE, &format!(r#"{{"health":"false","reason":"{reason}"}}"#))
+}
+
+/// Why the member is not healthy, if it is not.
+async fn judge<M: Member>(service: &Service<M>, query: &Query) -> Result<Option<String>, Error> {
+    let alarms = alarm::all(service.member())?;
+    let mut names = alarms.iter().map(|alarm| alarm::name(alarm).unwrap_or("UNKNOWN"));
+    if let Some(name) = names.find(|name| !query.excludes(name)) {
+        return Ok(Some(format!("ALARM {name}")));
+    }
+    if service.member().status().leader.0 == 0 && !query.serializable {
+        return Ok(Some("RAFT NO LEADER".to_owned()));
+    }
+    read(service, query.serializable).await?;
+    Ok(None)
 }
 
 /// Reads one key, as a client would.
@@ -164,10 +170,15 @@ impl Check {
 
     /// Why it fails, if it does.
     async fn run<M: Member>(self, service: &Service<M>) -> Option<String> {
-        let status = service.member().status();
         match self {
-            Self::DataCorruption => status.alarm_corrupt.then(|| "alarm activated: CORRUPT".to_owned()),
-            Self::NonLearner => status.is_learner.then(|| "not supported for learner".to_owned()),
+            Self::DataCorruption => match alarm::all(service.member()) {
+                Ok(alarms) => {
+                    let corrupt = alarms.iter().any(|alarm| alarm.alarm == i32::from(AlarmType::Corrupt));
+                    corrupt.then(|| "alarm activated: CORRUPT".to_owned())
+                }
+                Err(why) => Some(service.status_of(why).message.into_owned()),
+            },
+            Self::NonLearner => service.member().status().is_learner.then(|| "not supported for learner".to_owned()),
             Self::SerializableRead | Self::LinearizableRead => {
                 let result = read(service, self == Self::SerializableRead).await;
                 result.err().map(|why| service.status_of(why).message.into_owned())

@@ -23,8 +23,9 @@ use prost::Message;
 const ENVELOPE_BYTES: usize = 15;
 
 pub(super) async fn put<M: Member>(service: Service<M>, request: PutRequest, message: Bytes) -> Result<Bytes, Error> {
+    // The quota comes first, as in etcd: a full store says so even of a request that is wrong.
+    quota::check(service.member(), check::put_cost(&request)).await?;
     check::check_put(&request)?;
-    quota::check(service.member(), check::put_cost(&request))?;
     let size = request.encoded_len();
     drop(request);
     propose(&service, Kind::Put, size, message).await
@@ -40,9 +41,9 @@ pub(super) async fn delete_range<M: Member>(
 }
 
 pub(super) async fn txn<M: Member>(service: Service<M>, request: TxnRequest, message: Bytes) -> Result<Bytes, Error> {
+    quota::check(service.member(), check::txn_cost(&request)).await?;
     check::check_txn(&request, service.settings().txn_ops_max)?;
     if !check::is_read_only(&request) {
-        quota::check(service.member(), check::txn_cost(&request))?;
         let size = request.encoded_len();
         drop(request);
         return propose(&service, Kind::Txn, size, message).await;
@@ -92,8 +93,8 @@ async fn propose<M: Member>(service: &Service<M>, kind: Kind, size: usize, messa
             }
             rpc::framed(&CompactionResponse { header })
         }
-        // Clients have no way to propose it.
-        Response::Noop => rpc::framed(&CompactionResponse { header }),
+        // None of this service's requests is answered so.
+        Response::Noop | Response::Alarm(_) => rpc::framed(&CompactionResponse { header }),
     })
 }
 

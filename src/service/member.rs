@@ -105,10 +105,6 @@ pub struct MemberStatus {
     pub quota_bytes: u64,
     /// Whether the member has no vote.
     pub is_learner: bool,
-    /// The alarm NOSPACE is raised.
-    pub alarm_no_space: bool,
-    /// The alarm CORRUPT is raised.
-    pub alarm_corrupt: bool,
 }
 
 /// Why a wait for the cluster ended.
@@ -129,8 +125,6 @@ pub enum ProposeError {
     Request(mvcc::Error),
     /// The database is at its quota, or the disk is full.
     NoSpace,
-    /// The alarm CORRUPT is raised.
-    Corrupt,
     /// Too much is committed and not yet applied.
     TooManyRequests,
     /// There is no leader.

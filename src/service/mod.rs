@@ -1,5 +1,6 @@
 //! etcd's services, one file each: decode, check, call the member, encode.
 
+mod alarm;
 mod cluster;
 #[cfg(test)]
 mod fake;

@@ -5,7 +5,7 @@
 
 use super::member::Member;
 use super::server::Service;
-use super::{cluster, health, http, kv, maintenance, range};
+use super::{alarm, cluster, health, http, kv, maintenance, range};
 use crate::rpc::{self, Call, Code, Handler, HttpRequest, HttpResponse, Status};
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use std::future::Future;
@@ -34,7 +34,7 @@ impl<M: Member> Service<M> {
             "/etcdserverpb.KV/RangeStream" => Box::pin(range::range_stream(self, call)).await,
             "/etcdserverpb.Maintenance/Status" => self.unary(call, true, maintenance::status).await,
             "/etcdserverpb.Maintenance/HashKV" => self.unary(call, false, maintenance::hash_kv).await,
-            "/etcdserverpb.Maintenance/Alarm" => self.unary(call, false, maintenance::alarm).await,
+            "/etcdserverpb.Maintenance/Alarm" => self.unary(call, false, alarm::alarm).await,
             "/etcdserverpb.Cluster/MemberList" => self.unary(call, false, cluster::member_list).await,
             "/grpc.health.v1.Health/Check" => self.unary(call, true, health::check).await,
             "/grpc.health.v1.Health/List" => self.unary(call, true, health::list).await,

@@ -81,8 +81,6 @@ impl Member for LocalMember {
             used_bytes: reading.used_bytes,
             quota_bytes: self.0.common.quota_bytes,
             is_learner: false,
-            alarm_no_space: false,
-            alarm_corrupt: false,
         }
     }
 

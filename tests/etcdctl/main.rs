@@ -7,6 +7,7 @@
 #[path = "../client/mod.rs"]
 mod client;
 
+mod alarms;
 mod commands;
 mod http;
 mod process;

@@ -51,6 +51,18 @@ fn seeds_hold() {
     println!("{count} seeds from {first}: {total:?}");
 }
 
+/// The same with alarms: members refuse the same writes, whoever crashed in between.
+#[test]
+fn seeds_hold_with_alarms() {
+    let mut alarmed = 0;
+    for seed in 1..=setting("RINGBOLT_SIM_SEEDS").unwrap_or(30) {
+        let options = Options { alarms_per_mille: 5, ..Options::draw(seed) };
+        let report = run(options.clone()).unwrap_or_else(|violation| panic!("seed {seed}: {violation}\n{options:?}"));
+        alarmed += report.alarmed;
+    }
+    assert!(alarmed > 100, "alarms refused {alarmed} writes");
+}
+
 #[test]
 fn a_seed_repeats_itself() {
     for seed in [3, 7, 11] {

@@ -7,7 +7,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use bytes::Bytes;
-use ringbolt::command::{Kind, Outcome};
+use ringbolt::alarm;
+use ringbolt::command::{AlarmMember, Kind, Outcome};
 use ringbolt::mvcc;
 use ringbolt::proto::etcdserverpb::RangeRequest;
 use ringbolt::raft::{Message, Role};
@@ -57,6 +58,8 @@ pub(crate) struct Options {
     pub(crate) value_bytes_max: u64,
     /// Compactions per thousand operations.
     pub(crate) compactions_per_mille: u64,
+    /// Alarms raised per thousand operations; ten times as many are disarmed.
+    pub(crate) alarms_per_mille: u64,
     /// A bug to plant in the shell.
     pub(crate) bug: Option<Bug>,
 }
@@ -88,6 +91,7 @@ impl Options {
             clients: usize::try_from(rng.between(1, 12)).expect("small"),
             value_bytes_max: [50, 50, 3000, 20_000][rng.index(4)],
             compactions_per_mille: [0, 5, 30][rng.index(3)],
+            alarms_per_mille: 0,
             bug: None,
         }
     }
@@ -125,6 +129,8 @@ pub(crate) struct Report {
     pub(crate) crashes: u64,
     /// Members that refused to start after their disk had lied.
     pub(crate) refusals: u64,
+    /// Writes refused because of an alarm.
+    pub(crate) alarmed: u64,
     /// A hash of all that happened: the same seed gives the same.
     pub(crate) trace: u64,
 }
@@ -162,7 +168,8 @@ impl World {
         });
         let nodes = nodes.collect();
         let net = Net::new(rng.fork(), options.net);
-        let workload = Workload::new(rng.fork(), options.value_bytes_max, options.compactions_per_mille);
+        let workload =
+            Workload::new(rng.fork(), options.value_bytes_max, options.compactions_per_mille, options.alarms_per_mille);
         Self {
             rng,
             now: 0,
@@ -683,8 +690,11 @@ impl World {
         let Asked::Write { kind, payload } = &ask.asked else {
             return Err(format!("ticket {ticket} is a read and was answered as a write"));
         };
+        if let Err(Refusal::Request(mvcc::Error::NoSpace | mvcc::Error::Corrupt)) = &answer {
+            self.report.alarmed += 1;
+        }
         if let Ok(outcome) = &answer {
-            self.report.writes += u64::from(*kind != Kind::Compact);
+            self.report.writes += u64::from(!matches!(kind, Kind::Compact | Kind::Alarm));
             if let Duty::Changes(revision, changes) = duty(*kind, payload, outcome) {
                 let floor = ask.floor;
                 self.note(revision.cast_unsigned());
@@ -782,17 +792,19 @@ impl World {
     }
 
     fn check_equal(&mut self) -> Result<(), Violation> {
-        let mut known: BTreeMap<u64, (MemberId, Vec<Shown>)> = BTreeMap::new();
+        let mut known: BTreeMap<u64, (MemberId, Vec<Shown>, Vec<AlarmMember>)> = BTreeMap::new();
         for at in 0..self.nodes.len() {
             self.harvest(at)?;
             let Some(run) = self.nodes[at].run.as_ref() else { continue };
             let pinned = run.reader.pin();
             let Ok(shown) = all_of(&pinned.view(), b"key/", b"key0") else { continue };
+            let Ok(alarms) = alarm::list(&pinned.view(), 0) else { continue };
             let stamp = pinned.stamp();
             self.chronicle.check_read(0, stamp.revision.0.max(1), (b"key/", b"key0"), &shown)?;
-            let (other, expected) =
-                known.entry(stamp.applied_index.0).or_insert_with(|| (self.nodes[at].id, shown.clone()));
-            if *expected != shown {
+            let (other, expected, raised) = known
+                .entry(stamp.applied_index.0)
+                .or_insert_with(|| (self.nodes[at].id, shown.clone(), alarms.clone()));
+            if *expected != shown || *raised != alarms {
                 return Err(format!("equal state: members {} and {other} differ at {}", at + 1, stamp.applied_index));
             }
         }

@@ -169,7 +169,7 @@ impl Model {
                 self.compacted = compact.revision;
                 ModelAnswer::Compact(compact.revision)
             }
-            Command::Noop => ModelAnswer::Noop,
+            Command::Noop | Command::Alarm(_) => ModelAnswer::Noop,
         };
         self.current = self.seen();
         self.pending = 0;
