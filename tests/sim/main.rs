@@ -31,36 +31,39 @@ fn run(options: Options) -> Result<Report, String> {
 
 #[test]
 fn seeds_hold() {
-    let first = setting("RINGBOLT_SIM_SEED").unwrap_or(1);
-    let count = setting("RINGBOLT_SIM_SEEDS").unwrap_or(if setting("RINGBOLT_SIM_SEED").is_some() { 1 } else { 150 });
+    hold("seeds_hold", 150, |options| options);
+}
+
+/// The same with alarms: members refuse the same writes, whoever crashed in between.
+#[test]
+fn alarmed_seeds_hold() {
+    let total = hold("alarmed_seeds_hold", 40, |options| Options { alarms_per_mille: 5, ..options });
+    assert!(total.alarmed > 100 || setting("RINGBOLT_SIM_SEED").is_some(), "alarms refused {} writes", total.alarmed);
+}
+
+/// Runs the seeds that the environment asks for, or the first `count`, as `adapt` changes their options.
+fn hold(test: &str, count: u64, adapt: impl Fn(Options) -> Options) -> Report {
+    let only = setting("RINGBOLT_SIM_SEED");
+    let first = only.unwrap_or(1);
+    let count = setting("RINGBOLT_SIM_SEEDS").unwrap_or(if only.is_some() { 1 } else { count });
     let mut total = Report::default();
     for seed in first..first + count {
-        let options = Options::draw(seed);
+        let options = adapt(Options::draw(seed));
         match run(options.clone()) {
             Ok(report) => {
                 total.writes += report.writes;
                 total.reads += report.reads;
                 total.crashes += report.crashes;
                 total.refusals += report.refusals;
+                total.alarmed += report.alarmed;
             }
             Err(violation) => panic!(
-                "seed {seed}: {violation}\n{options:?}\nrepeat: RINGBOLT_SIM_SEED={seed} cargo test --test sim seeds_hold"
+                "seed {seed}: {violation}\n{options:?}\nrepeat: RINGBOLT_SIM_SEED={seed} cargo test --test sim -- {test} --exact"
             ),
         }
     }
     println!("{count} seeds from {first}: {total:?}");
-}
-
-/// The same with alarms: members refuse the same writes, whoever crashed in between.
-#[test]
-fn seeds_hold_with_alarms() {
-    let mut alarmed = 0;
-    for seed in 1..=setting("RINGBOLT_SIM_SEEDS").unwrap_or(30) {
-        let options = Options { alarms_per_mille: 5, ..Options::draw(seed) };
-        let report = run(options.clone()).unwrap_or_else(|violation| panic!("seed {seed}: {violation}\n{options:?}"));
-        alarmed += report.alarmed;
-    }
-    assert!(alarmed > 100, "alarms refused {alarmed} writes");
+    total
 }
 
 #[test]

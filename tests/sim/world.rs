@@ -44,6 +44,8 @@ pub(crate) struct Options {
     pub(crate) crash_every_ns: u64,
     /// Mean time between partitions; 0 for none.
     pub(crate) partition_every_ns: u64,
+    /// Mean time between leaders that are cut off while answers to them are held back; 0 for none.
+    pub(crate) hold_every_ns: u64,
     /// What the network does.
     pub(crate) net: NetFaults,
     /// What the tree file's disk does, on members that may lie.
@@ -78,12 +80,13 @@ impl Options {
             delay_ns: (MS / 10, MS / 5 + odds(700, 20 * MS)),
             straggler_per_mille: odds(300, 20),
         };
-        Self {
+        let mut options = Self {
             seed,
             members,
             chaos_ns: 6_000 * MS,
             crash_every_ns: rng.between(200, 3000) * MS,
             partition_every_ns: if rng.chance(500) { rng.between(500, 3000) * MS } else { 0 },
+            hold_every_ns: 0,
             net,
             lies: LieRates { lost_per_million: rate(&mut rng), misdirected_per_million: rate(&mut rng) },
             liars: if lies { (members / 2).max(1) } else { 0 },
@@ -93,7 +96,14 @@ impl Options {
             compactions_per_mille: [0, 5, 30][rng.index(3)],
             alarms_per_mille: 0,
             bug: None,
+        };
+        if rng.chance(250) {
+            // Nothing else disturbs these much: the leader that was cut off must live until the answers come.
+            options.hold_every_ns = rng.between(1000, 2500) * MS;
+            options.crash_every_ns = 4000 * MS;
+            options.partition_every_ns = 0;
         }
+        options
     }
 }
 
@@ -106,6 +116,7 @@ enum Event {
     Crash,
     Boot(usize),
     Partition,
+    Hold,
     CutOff,
     Heal,
     Rot,
@@ -202,6 +213,9 @@ impl World {
         self.schedule_about(options.crash_every_ns, Event::Crash);
         if options.partition_every_ns > 0 && options.members > 1 {
             self.schedule_about(options.partition_every_ns, Event::Partition);
+        }
+        if options.hold_every_ns > 0 && options.members > 1 {
+            self.schedule_about(options.hold_every_ns, Event::Hold);
         }
         if options.liars > 0 || options.bug == Some(Bug::MarkNeverWritten) {
             self.schedule_about(options.chaos_ns / 4, Event::Rot);
@@ -307,8 +321,16 @@ impl World {
             Event::Boot(at) => self.boot(at),
             Event::Partition => {
                 if !self.calm {
-                    self.partition();
+                    self.net.partition(self.nodes.len());
+                    self.schedule_about(400 * MS, Event::Heal);
                     self.schedule_about(self.options.partition_every_ns, Event::Partition);
+                }
+                Ok(())
+            }
+            Event::Hold => {
+                if !self.calm {
+                    self.hold();
+                    self.schedule_about(self.options.hold_every_ns, Event::Hold);
                 }
                 Ok(())
             }
@@ -328,18 +350,11 @@ impl World {
         }
     }
 
-    /// A partition; or, one time in four, the leader's answers are held back for a moment and then it is cut off.
-    fn partition(&mut self) {
-        let leader = self.nodes.iter().position(Node::is_leader);
-        match leader.filter(|_| self.rng.chance(250)) {
-            Some(leader) => {
-                self.net.hold(leader);
-                self.schedule(150 * MS, Event::CutOff);
-            }
-            None => {
-                self.net.partition(self.nodes.len());
-                self.schedule_about(400 * MS, Event::Heal);
-            }
+    /// Answers to the leader are held back for a moment; then it is cut off.
+    fn hold(&mut self) {
+        if let Some(leader) = self.nodes.iter().position(Node::is_leader) {
+            self.net.hold(leader);
+            self.schedule(150 * MS, Event::CutOff);
         }
     }
 
