@@ -394,6 +394,9 @@ impl World {
             return;
         }
         self.report.crashes += 1;
+        // What no mark speaks of at a crash never gets one: rot there is a torn write to everybody who looks.
+        let (now, age) = (self.now, self.marked_after());
+        self.nodes[at].written.retain(|(.., time)| time + age < now);
         self.nodes[at].crash();
         self.forget_asks(at);
         let after = if self.rng.chance(300) { self.rng.below(5 * MS) } else { self.rng.below(800 * MS) };
@@ -764,7 +767,7 @@ impl World {
         let liars = usize::try_from(self.options.liars.max(1)).expect("small");
         let at = self.rng.index(liars.min(self.nodes.len()));
         let (bits, tree) = (self.rng.between(1, 20), self.rng.chance(500));
-        let age = if self.options.bug == Some(Bug::MarkNeverWritten) { 0 } else { 400 * MS };
+        let age = self.marked_after();
         let node = &mut self.nodes[at];
         if tree && self.options.liars > 0 {
             node.disk.rot(crate::jobs::TREE, bits);
@@ -783,6 +786,11 @@ impl World {
             self.schedule_about(self.options.chaos_ns / 3, Event::Rot);
         }
         Ok(())
+    }
+
+    /// How long after a write the durable mark surely speaks of it, while the member runs.
+    fn marked_after(&self) -> u64 {
+        if self.options.bug == Some(Bug::MarkNeverWritten) { 0 } else { 400 * MS }
     }
 
     fn calm_down(&mut self) -> Result<(), Violation> {
