@@ -98,10 +98,12 @@ impl Options {
             bug: None,
         };
         if rng.chance(250) {
-            // Nothing else disturbs these much: the leader that was cut off must live until the answers come.
-            options.hold_every_ns = rng.between(1000, 2500) * MS;
-            options.crash_every_ns = 4000 * MS;
+            // Nothing else disturbs these much: the leader that was cut off must live until the answers come. Clients that ask
+            // it wait; so there are enough of them for some to go on and come to it later.
+            options.hold_every_ns = rng.between(2000, 4000) * MS;
+            options.crash_every_ns = 6000 * MS;
             options.partition_every_ns = 0;
+            options.clients = usize::try_from(rng.between(20, 40)).expect("small");
         }
         options
     }
