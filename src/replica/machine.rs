@@ -120,7 +120,7 @@ impl Replica {
 
     fn assemble(config: Config, now: Now, parts: Parts) -> Result<Self, Error> {
         let Parts { driver, log, snapshot_due, tree, is_new } = parts;
-        let store = Store::new(now, tree, &config)?;
+        let store = Store::new(now, tree, driver.appended(), &config)?;
         let alone = driver.membership().voters() == [config.member];
         Ok(Self {
             now,

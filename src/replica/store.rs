@@ -16,7 +16,7 @@ use crate::limits::{
     RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_COMPACT_PAUSE,
     REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
 };
-use crate::mvcc::{self, Compaction, Position, Progress, compact_step};
+use crate::mvcc::{self, Compaction, Position, Progress, compact_step, resume_compaction};
 use crate::raft::{Change, Driver, Membership, is_empty_entry, wide};
 use crate::tree::{self, CheckpointDone, CheckpointPlan, GrowPlan, Stamp, Tree, TreeId};
 use crate::types::{Now, RaftIndex, Revision};
@@ -57,13 +57,15 @@ pub(super) struct Store {
     /// When it may come at the earliest, if it is to cure a lack of space or a long log.
     checkpoint_soon: Now,
     compact_at: Option<Now>,
+    /// The recovered log: once it is applied, the compaction of the run before is resumed.
+    resume_after: Option<RaftIndex>,
     entries_applied: u64,
     applies: u64,
 }
 
 impl Store {
-    /// Goes on with `tree`.
-    pub(super) fn new(now: Now, mut tree: Tree, config: &Config) -> Result<Self, Error> {
+    /// Goes on with `tree` and a log that ends at `last`.
+    pub(super) fn new(now: Now, mut tree: Tree, last: RaftIndex, config: &Config) -> Result<Self, Error> {
         if !Position::is_told_by(&tree.stamp()) {
             return Err(mvcc::Error::Damaged("the revisions of the store").into());
         }
@@ -84,6 +86,7 @@ impl Store {
             checkpoint_at: now.after(config.checkpoint.interval),
             checkpoint_soon: now,
             compact_at: compacting.then_some(now),
+            resume_after: Some(last),
             entries_applied: 0,
             applies: 0,
         })
@@ -191,9 +194,32 @@ impl Store {
 
     // ---- compaction ----
 
+    /// Once, when everything that was recovered is applied: forgets what etcd does not remember beyond a start, and goes on
+    /// with a compaction that was cut off. `last` is where the log ends now: a leader may have cut it.
+    pub(super) fn resume_compaction(&mut self, now: Now, last: RaftIndex) -> Result<(), Error> {
+        let applied = self.stamp().applied_index;
+        if self.resume_after.is_none_or(|recovered| applied < recovered.min(last)) {
+            return Ok(());
+        }
+        match resume_compaction(&mut self.tree) {
+            Ok(state) => {
+                self.resume_after = None;
+                assert!(self.compact_at.is_some() || !state.is_pending(), "a compaction that is not over is known");
+                self.compact_at = self.compact_at.map(|_| now);
+                Ok(())
+            }
+            // It is tried again in the next turn: pages come, as for everything else.
+            Err(mvcc::Error::Tree(tree::Error::OutOfPages)) => {
+                self.tree.release();
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// One step of a compaction, if one is due. Whether it did something.
     pub(super) fn compact_step(&mut self, now: Now) -> Result<bool, Error> {
-        if self.compact_at.is_none_or(|at| now < at) {
+        if self.resume_after.is_some() || self.compact_at.is_none_or(|at| now < at) {
             return Ok(false);
         }
         match compact_step(&mut self.tree, REPLICA_COMPACT_ROWS_PER_STEP) {
@@ -346,7 +372,8 @@ impl Store {
     pub(super) fn next_deadline(&self) -> Option<Now> {
         let grow = self.grow_retry_at.filter(|_| !self.grow_out);
         let checkpoint = (!self.checkpoint_out).then_some(self.checkpoint_at);
-        [grow, checkpoint, self.compact_at].into_iter().flatten().min()
+        let compact = self.compact_at.filter(|_| self.resume_after.is_none());
+        [grow, checkpoint, compact].into_iter().flatten().min()
     }
 }
 

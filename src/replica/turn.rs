@@ -32,6 +32,7 @@ impl Replica {
         self.send();
         self.write();
         self.apply()?;
+        self.store.resume_compaction(self.now, self.driver.appended())?;
         self.serve_reads();
         self.compact()?;
         self.look_after_space();

@@ -256,6 +256,59 @@ fn a_physical_compaction_is_answered_when_its_rows_are_gone() {
     assert!(matches!(outcome(&world, physical).response, Response::Compact { physical_wait: true, .. }));
 }
 
+/// What HashKV tells of a revision.
+fn hash(world: &World, revision: i64) -> mvcc::KvHash {
+    let pinned = world.members[0].reader.as_ref().unwrap().pin();
+    let mut hash = mvcc::HashKv::new(&pinned.view(), Revision(revision)).unwrap();
+    hash.step(&pinned.view(), &mut mvcc::Work::unbounded()).unwrap().unwrap()
+}
+
+#[test]
+fn a_start_forgets_checksums_and_goes_on_with_a_compaction_that_was_cut_off() {
+    for checkpointed in [false, true] {
+        let mut world = settled(1);
+        let put = |value: usize| crate::command::PutRequest {
+            key: Bytes::from_static(b"same"),
+            value: Bytes::from(vec![b'x'; value]),
+            ..Default::default()
+        };
+        let compact = |revision| CompactionRequest { revision, physical: false }.encode_to_vec();
+        for value in 0..600 {
+            propose(&mut world, 0, Kind::Put, put(value % 7).encode_to_vec());
+        }
+        world.settle();
+        propose(&mut world, 0, Kind::Compact, compact(301));
+        world.settle();
+        assert_eq!((rows(&world, 0), hash(&world, 301).compact_revision), (301, Revision(-1)), "as etcd remembers it");
+        propose(&mut world, 0, Kind::Compact, compact(601));
+        world.finish_one(0);
+        assert!(status(&world, 0).compacting && rows(&world, 0) > 200);
+        let fresh = hash(&world, 601).compact_revision;
+        assert_eq!(fresh, Revision(301), "from the bound before");
+        if checkpointed {
+            world.now = world.now.after(Duration::from_secs(1));
+            world.input(0, Input::Tick);
+            world.finish_one(0);
+        }
+        world.members[0].doing.clear();
+        world.crash(0);
+        world.boot(0);
+        while !world.members[0].doing.is_empty() {
+            world.finish_one(0);
+        }
+        assert!(status(&world, 0).compacting, "it is resumed, with or without its command in the log");
+        assert_eq!(hash(&world, 601).compact_revision, Revision(601), "forgotten, as etcd forgets it");
+        world.settle();
+        assert_eq!((rows(&world, 0), status(&world, 0).compacting), (1, false));
+        assert_eq!(hash(&world, 601).compact_revision, Revision(601));
+        // What is compacted from here on is remembered again.
+        propose(&mut world, 0, Kind::Put, put(9).encode_to_vec());
+        propose(&mut world, 0, Kind::Compact, compact(602));
+        world.settle();
+        assert_eq!(hash(&world, 602).compact_revision, Revision(601));
+    }
+}
+
 #[test]
 fn a_wrong_command_is_refused_by_the_store_and_others_go_on() {
     let mut world = settled(1);
