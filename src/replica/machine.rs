@@ -243,6 +243,9 @@ impl Replica {
     fn take_checkpoint(&mut self, plan: CheckpointPlan) {
         let done = self.store.on_checkpoint_done(self.now, plan);
         self.stats.checkpoints += 1;
+        if self.phase == Phase::Running {
+            self.store.settle(!done.give_back.is_empty());
+        }
         if self.phase == Phase::New {
             self.phase = Phase::Running;
             if self.stop_due {

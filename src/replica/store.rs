@@ -13,12 +13,13 @@ use super::config::{CheckpointPolicy, Config};
 use super::values::{Error, Failure, Pages};
 use crate::apply::{self, Applier, CommittedEntry, Payload};
 use crate::limits::{
-    RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_COMPACT_PAUSE,
-    REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
+    RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_CHECKPOINTS_TO_SETTLE,
+    REPLICA_COMPACT_PAUSE, REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
+    REPLICA_SWEEP_LEAVES_PER_STEP, REPLICA_SWEEP_PAUSE, REPLICA_SWEEP_REST, REPLICA_SWEEP_REST_PART,
 };
 use crate::mvcc::{self, Compaction, Position, Progress, compact_step, resume_compaction};
 use crate::raft::{Change, Driver, Membership, is_empty_entry, wide};
-use crate::tree::{self, CheckpointDone, CheckpointPlan, GrowPlan, Stamp, Tree, TreeId};
+use crate::tree::{self, CheckpointDone, CheckpointPlan, GrowPlan, Stamp, Sweep, Tree, TreeId};
 use crate::types::{Now, RaftIndex, Revision};
 use crate::wal::{Entry, EntryKind};
 
@@ -59,6 +60,17 @@ pub(super) struct Store {
     compact_at: Option<Now>,
     /// The recovered log: once it is applied, the compaction of the run before is resumed.
     resume_after: Option<RaftIndex>,
+    sweep: Option<Sweep>,
+    sweep_began: Now,
+    /// When a sweep may go on.
+    sweep_at: Now,
+    /// When the next may begin, unless much was freed since the last.
+    sweep_rest: Now,
+    /// Pages that were used when the last one ended.
+    swept_used: u64,
+    sweeps: u64,
+    /// Checkpoints still to come, changes or not, that give space back.
+    settling: u8,
     entries_applied: u64,
     applies: u64,
 }
@@ -87,6 +99,13 @@ impl Store {
             checkpoint_soon: now,
             compact_at: compacting.then_some(now),
             resume_after: Some(last),
+            sweep: None,
+            sweep_began: now,
+            sweep_at: now,
+            sweep_rest: now,
+            swept_used: 0,
+            sweeps: 0,
+            settling: 0,
             entries_applied: 0,
             applies: 0,
         })
@@ -224,7 +243,10 @@ impl Store {
         }
         match compact_step(&mut self.tree, REPLICA_COMPACT_ROWS_PER_STEP) {
             Ok(Progress::More) => self.compact_at = Some(now.after(REPLICA_COMPACT_PAUSE)),
-            Ok(Progress::Done) => self.compact_at = None,
+            Ok(Progress::Done) => {
+                self.compact_at = None;
+                self.settling = REPLICA_CHECKPOINTS_TO_SETTLE;
+            }
             Err(mvcc::Error::Tree(tree::Error::OutOfPages)) => {
                 self.tree.release();
                 self.compact_at = Some(now.after(REPLICA_SPACE_RETRY));
@@ -246,6 +268,50 @@ impl Store {
     }
 
     // ---- space ----
+
+    /// One step of a sweep, if one is due: pages move towards the start of the file, so that its end can go back to the file
+    /// system. It gives way to whatever needs pages or writes many.
+    pub(super) fn sweep_step(&mut self, now: Now) -> Result<(), Error> {
+        let busy = self.stalled_at.is_some() || self.tree.dirty_pages() >= self.policy.dirty_pages_max / 2;
+        if now < self.sweep_at || busy || self.is_compacting() {
+            return Ok(());
+        }
+        if self.sweep.is_none() {
+            // A quarter less is used than after the last one: there is new work for it.
+            let freed = self.tree.pages_used() <= self.swept_used / 4 * 3;
+            self.sweep = if freed || now >= self.sweep_rest { self.tree.plan_sweep() } else { None };
+            self.sweep_began = now;
+        }
+        let Some(sweep) = &mut self.sweep else { return Ok(()) };
+        let stamp = self.tree.stamp();
+        let mut txn = self.tree.begin();
+        match txn.sweep(sweep, REPLICA_SWEEP_LEAVES_PER_STEP) {
+            Ok(()) => _ = txn.commit(stamp),
+            Err(tree::Error::OutOfPages) => {
+                drop(txn);
+                // The pages that it left behind come free with the next checkpoints.
+                self.tree.release();
+                self.sweep_at = now.after(REPLICA_SPACE_RETRY);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.sweep_at = now.after(REPLICA_SWEEP_PAUSE);
+        if sweep.is_over() {
+            self.sweep = None;
+            let took = now.since(self.sweep_began).saturating_mul(REPLICA_SWEEP_REST_PART);
+            self.sweep_rest = now.after(took.max(REPLICA_SWEEP_REST));
+            self.swept_used = self.tree.pages_used();
+            self.sweeps += 1;
+            self.settling = REPLICA_CHECKPOINTS_TO_SETTLE;
+        }
+        Ok(())
+    }
+
+    /// Whether a sweep moves pages.
+    pub(super) fn is_sweeping(&self) -> bool {
+        self.sweep.is_some()
+    }
 
     /// Pages to have granted: ahead of use, since a command wants so many free, or because the backlog waits for them.
     pub(super) fn poll_grow(&mut self, now: Now, pages_promised: u64, pages_wanted: u64) -> Option<GrowPlan> {
@@ -330,6 +396,16 @@ impl Store {
         done
     }
 
+    /// Has the next checkpoint come even if nothing changes any more, while pages may still go back.
+    pub(super) fn settle(&mut self, gave_back: bool) {
+        let left = if gave_back { REPLICA_CHECKPOINTS_TO_SETTLE } else { self.settling };
+        self.settling = left.saturating_sub(1);
+        if left > 0 {
+            let stamp = self.tree.stamp();
+            self.tree.begin().commit(stamp);
+        }
+    }
+
     /// Whether a checkpoint is being written.
     pub(super) fn is_checkpointing(&self) -> bool {
         self.checkpoint_out
@@ -357,9 +433,9 @@ impl Store {
         self.stalled_at.is_some_and(|free| self.tree.pages_free() <= free)
     }
 
-    /// Times that applying waited for pages, entries applied, transactions that applied them.
-    pub(super) fn counts(&self) -> (u64, u64, u64) {
-        (self.stalls, self.entries_applied, self.applies)
+    /// Times that applying waited for pages, entries applied, transactions that applied them, sweeps finished.
+    pub(super) fn counts(&self) -> (u64, u64, u64, u64) {
+        (self.stalls, self.entries_applied, self.applies, self.sweeps)
     }
 
     /// Pages of the file.
@@ -373,7 +449,8 @@ impl Store {
         let grow = self.grow_retry_at.filter(|_| !self.grow_out);
         let checkpoint = (!self.checkpoint_out).then_some(self.checkpoint_at);
         let compact = self.compact_at.filter(|_| self.resume_after.is_none());
-        [grow, checkpoint, compact].into_iter().flatten().min()
+        let sweep = self.sweep.as_ref().map(|_| self.sweep_at);
+        [grow, checkpoint, compact, sweep].into_iter().flatten().min()
     }
 }
 

@@ -42,6 +42,7 @@ fn seeds_hold() {
                 total.reads += report.reads;
                 total.crashes += report.crashes;
                 total.refusals += report.refusals;
+                total.sweeps += report.sweeps;
             }
             Err(violation) => panic!(
                 "seed {seed}: {violation}\n{options:?}\nrepeat: RINGBOLT_SIM_SEED={seed} cargo test --test sim seeds_hold"
@@ -49,6 +50,7 @@ fn seeds_hold() {
         }
     }
     println!("{count} seeds from {first}: {total:?}");
+    assert!(count < 100 || total.sweeps > 10, "files are swept while all this goes on: {total:?}");
 }
 
 #[test]

@@ -124,6 +124,8 @@ pub(crate) struct Report {
     pub(crate) crashes: u64,
     /// Members that refused to start after their disk had lied.
     pub(crate) refusals: u64,
+    /// Sweeps of tree files.
+    pub(crate) sweeps: u64,
     /// A hash of all that happened: the same seed gives the same.
     pub(crate) trace: u64,
 }
@@ -212,7 +214,12 @@ impl World {
         }
         self.check_equal()?;
         self.report.trace ^= self.chronicle.revision().cast_unsigned();
+        (0..self.nodes.len()).for_each(|at| self.count_sweeps(at));
         Ok(self.report)
+    }
+
+    fn count_sweeps(&mut self, at: usize) {
+        self.report.sweeps += self.nodes[at].run.as_ref().map_or(0, |run| run.replica.status().stats.sweeps);
     }
 
     fn has_majority(&self) -> bool {
@@ -350,6 +357,7 @@ impl World {
             return;
         }
         self.report.crashes += 1;
+        self.count_sweeps(at);
         self.nodes[at].crash();
         self.forget_asks(at);
         let after = if self.rng.chance(300) { self.rng.below(5 * MS) } else { self.rng.below(800 * MS) };

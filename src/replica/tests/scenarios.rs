@@ -482,6 +482,64 @@ fn deadlines_are_enough_to_drive_a_member() {
     assert!(status(&world, 0).stats.checkpoints >= 2);
 }
 
+/// Pages of the file that are not holes.
+fn file_pages(world: &World) -> u64 {
+    let pages = status(world, 0).pages;
+    pages.used + pages.free
+}
+
+#[test]
+fn the_file_shrinks_by_itself_after_most_is_deleted_and_compacted() {
+    for (idle, seed) in [(false, 21), (true, 22)] {
+        let mut world = World::new(seed, 1, CALM);
+        world.settle();
+        let mut revision = 1;
+        let mut kept = Vec::new();
+        for _ in 0..60 {
+            let proposals: Vec<_> = (0..100).map(|at| world.put_of(if at % 3 == 0 { 6000 } else { 900 })).collect();
+            kept.extend(proposals.iter().step_by(25).map(|proposal| proposal.ticket));
+            world.input(0, Input::Propose { origin: ShardId(0), proposals });
+            sleep(&mut world, 1);
+            revision += 100;
+        }
+        let full = file_pages(&world);
+        // All but every 25th key goes: what is left lies everywhere in the file.
+        for ticket in (1..=world.tickets).filter(|ticket| !kept.contains(ticket)).collect::<Vec<_>>() {
+            let delete = DeleteRangeRequest { key: key(ticket), ..Default::default() };
+            propose(&mut world, 0, Kind::DeleteRange, delete.encode_to_vec());
+            revision += 1;
+        }
+        sleep(&mut world, 3);
+        let compact = CompactionRequest { revision, physical: true };
+        let compacted = propose(&mut world, 0, Kind::Compact, compact.encode_to_vec());
+        let (mut swept, mut seconds) = (false, 0);
+        // It begins with the compaction and ends within seconds of it.
+        while seconds < 20 {
+            sleep(&mut world, 1);
+            seconds += 1;
+            swept |= status(&world, 0).sweeping;
+            if !idle {
+                kept.push(put(&mut world, 0, 900));
+            }
+        }
+        sleep(&mut world, 2);
+        outcome(&world, compacted);
+        let (used, file) = (status(&world, 0).pages.used, file_pages(&world));
+        assert!(full > 6000 && used < full / 6, "{full} pages, {used} are used");
+        assert!(file < full / 4 && file < used + 1500, "of {full} pages {file} are left for {used}, swept {swept}");
+        for ticket in kept {
+            let pinned = world.members[0].reader.as_ref().unwrap().pin();
+            let request = crate::command::RangeRequest { key: key(ticket), ..Default::default() };
+            assert_eq!(mvcc::range(&pinned.view(), &request).unwrap().kvs.len(), 1, "ticket {ticket}");
+        }
+        world.crash(0);
+        world.boot(0);
+        sleep(&mut world, 3);
+        assert!(file_pages(&world) <= file + 512, "the file on disk is as short");
+        assert!(sleep(&mut world, 30) < 600, "and then it sleeps");
+    }
+}
+
 #[test]
 fn a_member_without_space_sleeps_between_its_tries() {
     let mut world = settled(1);
