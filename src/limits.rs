@@ -60,6 +60,9 @@ pub const TREE_CHUNK_PAGES: u64 = 64;
 /// Chunks handed back by one checkpoint, so that a mass delete does not make one checkpoint long: 256 MiB.
 pub const TREE_GIVE_BACK_CHUNKS_MAX: usize = 1024;
 
+/// Pages of large values that one step of a sweep copies, and at most one value more: 1 MiB.
+pub const TREE_SWEEP_RUN_PAGES: u64 = 256;
+
 /// Published snapshots kept for readers that are just pinning. A reader that was overtaken this often tries again.
 pub const TREE_SNAPSHOT_RING: usize = 16;
 
@@ -296,6 +299,24 @@ pub const REPLICA_COMPACT_ROWS_PER_STEP: usize = 64;
 
 /// Pause between steps of a compaction, for everything else.
 pub const REPLICA_COMPACT_PAUSE: Duration = Duration::from_micros(500);
+
+/// Leaves that one step of a sweep looks at. A sweep begins when more than a quarter of the file and more than 128 MiB (a
+/// quarter of what is used, if that is more) is free and scattered; what it moves down lets the file's end go.
+pub const REPLICA_SWEEP_LEAVES_PER_STEP: u64 = 16;
+
+/// Pause between steps of a sweep: at most 32 MiB a second are read and moved, beside everything else.
+pub const REPLICA_SWEEP_PAUSE: Duration = Duration::from_millis(2);
+
+/// Pause between two sweeps, at least, unless a quarter less is used by then; it is also at least `REPLICA_SWEEP_REST_PART`
+/// times what the last one took, for one that did not help, because readers hold old pages, must not become a load.
+pub const REPLICA_SWEEP_REST: Duration = Duration::from_secs(60);
+
+/// See `REPLICA_SWEEP_REST`.
+pub const REPLICA_SWEEP_REST_PART: u32 = 4;
+
+/// Checkpoints after the last change that gave pages free, which give them back: the first lets go of the old places, the
+/// second hands them to the file system.
+pub const REPLICA_CHECKPOINTS_TO_SETTLE: u8 = 2;
 
 /// How long to wait before space is asked for again after there was none.
 pub const REPLICA_SPACE_RETRY: Duration = Duration::from_secs(1);

@@ -121,7 +121,7 @@ impl Replica {
 
     fn assemble(config: Config, now: Now, parts: Parts) -> Result<Self, Error> {
         let Parts { driver, log, snapshot_due, tree, is_new } = parts;
-        let store = Store::new(now, tree, &config)?;
+        let store = Store::new(now, tree, driver.appended(), &config)?;
         let alone = driver.membership().voters() == [config.member];
         Ok(Self {
             now,
@@ -247,6 +247,9 @@ impl Replica {
     fn take_checkpoint(&mut self, plan: CheckpointPlan) {
         let done = self.store.on_checkpoint_done(self.now, plan);
         self.stats.checkpoints += 1;
+        if self.phase == Phase::Running {
+            self.store.settle(!done.give_back.is_empty());
+        }
         if self.phase == Phase::New {
             self.phase = Phase::Running;
             if self.stop_due {

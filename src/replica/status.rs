@@ -27,7 +27,7 @@ impl Replica {
     /// The state, for status answers and metrics.
     pub fn status(&self) -> Status {
         let stamp = self.store.stamp();
-        let (stalls, entries_applied, applies) = self.store.counts();
+        let (stalls, entries_applied, applies, sweeps) = self.store.counts();
         let groups = self.journal.groups_written();
         Status {
             leadership: self.driver.leadership(),
@@ -40,8 +40,9 @@ impl Replica {
             proposals_pending: self.proposals.unanswered(),
             no_space: self.store.is_without_space() || self.journal.is_without_space(),
             compacting: self.store.is_compacting(),
+            sweeping: self.store.is_sweeping(),
             counts: self.driver.counts(),
-            stats: Stats { stalls, entries_applied, applies, groups, ..self.stats },
+            stats: Stats { stalls, entries_applied, applies, sweeps, groups, ..self.stats },
         }
     }
 }

@@ -32,8 +32,12 @@ impl Replica {
         self.send();
         self.write();
         self.apply()?;
+        self.store.resume_compaction(self.now, self.driver.appended())?;
         self.serve_reads();
         self.compact()?;
+        if self.phase == Phase::Running {
+            self.store.sweep_step(self.now)?;
+        }
         self.look_after_space();
         self.end_stop();
         self.assert_invariants();

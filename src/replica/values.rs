@@ -218,6 +218,8 @@ pub struct Status {
     pub no_space: bool,
     /// Whether a compaction still removes rows.
     pub compacting: bool,
+    /// Whether pages are moved so that the file can shrink.
+    pub sweeping: bool,
     /// Consensus counts.
     pub counts: raft::Counts,
     /// Replica counts.
@@ -252,6 +254,8 @@ pub struct Stats {
     pub applies: u64,
     /// Times that applying waited for space.
     pub stalls: u64,
+    /// Sweeps finished: pages moved so that the file can shrink.
+    pub sweeps: u64,
     /// Messages of peers that were no batch of commands.
     pub batches_refused: u64,
     /// Checkpoints finished.

@@ -6,6 +6,7 @@
 //! - A sweep holds a key, no page: other transactions may run between its steps.
 
 use crate::codec::crc32c;
+use crate::limits::TREE_SWEEP_RUN_PAGES;
 
 use super::edit;
 use super::error::Error;
@@ -41,14 +42,18 @@ impl Sweep {
 impl Editor {
     /// Goes on over at most `leaves` leaves.
     pub(super) fn sweep(&mut self, sweep: &mut Sweep, leaves: u64) -> Result<(), Error> {
+        let mut left = TREE_SWEEP_RUN_PAGES;
         for _ in 0..leaves {
+            if left == 0 {
+                break;
+            }
             let Some(tree) = TreeId::ALL.get(sweep.tree).copied() else { break };
             let Some(key) = self.sweep_key(tree, sweep.key.as_deref())? else {
                 sweep.tree += 1;
                 sweep.key = None;
                 continue;
             };
-            let next = self.sweep_leaf(tree, &key, sweep.ceiling)?;
+            let next = self.sweep_leaf((tree, &key), sweep.ceiling, &mut left)?;
             sweep.tree += usize::from(next.is_none());
             sweep.key = next;
         }
@@ -65,8 +70,14 @@ impl Editor {
         Ok(cursor.key()?.map(<[u8]>::to_vec))
     }
 
-    /// Moves the leaf of `key`, its runs and the branches above it, as far as they lie too high; the next leaf's first key.
-    fn sweep_leaf(&mut self, tree: TreeId, key: &[u8], ceiling: u64) -> Result<Option<Vec<u8>>, Error> {
+    /// Moves the leaf of `key`, its runs and the branches above it, as far as they lie too high; where to go on: at the next
+    /// leaf's first key, or at this leaf if no more pages of runs are `left` to be moved in this step.
+    fn sweep_leaf(
+        &mut self,
+        (tree, key): (TreeId, &[u8]),
+        ceiling: u64,
+        left: &mut u64,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let mut path = self.descend(tree, key)?;
         self.need_pages(path.pages_needed())?;
         let has_runs = !self.high_runs(path.leaf(), ceiling)?.is_empty();
@@ -76,7 +87,12 @@ impl Editor {
         }
         if has_runs {
             for (at, run) in self.high_runs(path.leaf(), ceiling)? {
-                self.move_run(path.leaf(), at, run)?;
+                if *left == 0 {
+                    return Ok(Some(key.to_vec()));
+                }
+                if self.move_run(path.leaf(), at, run)? {
+                    *left = left.saturating_sub(run_pages(&run).count);
+                }
             }
         }
         let leaf = self.checked(path.leaf().page);
@@ -103,11 +119,13 @@ impl Editor {
         Ok(out)
     }
 
-    /// Writes a copy of a run lower in the file and has its cell name that. Stays if there is no better place.
-    fn move_run(&mut self, leaf: Step, at: usize, old: RunRef) -> Result<(), Error> {
-        let Some(pages) = self.space.take_run(run_pages(&old).count) else { return Ok(()) };
+    /// Writes a copy of a run lower in the file and has its cell name that. Stays if there is no better place; whether it
+    /// moved.
+    fn move_run(&mut self, leaf: Step, at: usize, old: RunRef) -> Result<bool, Error> {
+        let Some(pages) = self.space.take_run(run_pages(&old).count) else { return Ok(false) };
         if pages.first >= old.page {
-            return self.release(pages, self.txn());
+            self.release(pages, self.txn())?;
+            return Ok(false);
         }
         let shared = std::sync::Arc::clone(&self.shared);
         self.fill_run(pages, shared.pages_carefully().run(&old)?);
@@ -119,6 +137,7 @@ impl Editor {
         let new = RunRef { page: pages.first, birth: self.txn(), ..old };
         edit::replace_run(self.page_mut(leaf.page), at, old, new);
         assert!(new.birth == self.txn() && new.page < old.page, "a run moves towards the start");
-        self.release(run_pages(&old), old.birth)
+        self.release(run_pages(&old), old.birth)?;
+        Ok(true)
     }
 }

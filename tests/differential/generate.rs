@@ -19,8 +19,8 @@ pub(crate) struct Generator {
     queued: VecDeque<Op>,
     made: u64,
     restart_every: u64,
-    /// Compactions before the last restart: whether the hashes told at their ends are still remembered depends on
-    /// whether the restart did them again.
+    /// Compactions before a SIGKILL: whether etcd still remembers the hashes told at their ends depends on whether its
+    /// restart did them again.
     compacted_before_restart: BTreeSet<i64>,
     compacted: BTreeSet<i64>,
     /// Kinds that this run does without, to look behind a difference that is known already.
@@ -82,9 +82,14 @@ impl Generator {
     }
 
     fn restart(&mut self) -> Op {
-        self.compacted_before_restart.append(&mut self.compacted);
         // etcd 3.5.1 applies some writes twice after a SIGKILL.
-        Op::Restart { kill: self.requests.random.chance(1, 2) && !oracle_is_old() }
+        let kill = self.requests.random.chance(1, 2) && !oracle_is_old();
+        self.compacted_before_restart.append(&mut self.compacted);
+        if !kill {
+            // Nothing is done again: both have forgotten all of them.
+            self.compacted_before_restart.clear();
+        }
+        Op::Restart { kill }
     }
 
     /// Everything that a restart or a compaction must not have changed.

@@ -56,6 +56,7 @@ fn hold(test: &str, count: u64, adapt: impl Fn(Options) -> Options) -> Report {
                 total.crashes += report.crashes;
                 total.refusals += report.refusals;
                 total.alarmed += report.alarmed;
+                total.sweeps += report.sweeps;
             }
             Err(violation) => panic!(
                 "seed {seed}: {violation}\n{options:?}\nrepeat: RINGBOLT_SIM_SEED={seed} cargo test --test sim -- {test} --exact"
@@ -63,6 +64,7 @@ fn hold(test: &str, count: u64, adapt: impl Fn(Options) -> Options) -> Report {
         }
     }
     println!("{count} seeds from {first}: {total:?}");
+    assert!(only.is_some() || count < 100 || total.sweeps > 10, "files are swept while all this goes on: {total:?}");
     total
 }
 

@@ -144,6 +144,8 @@ pub(crate) struct Report {
     pub(crate) refusals: u64,
     /// Writes refused because of an alarm.
     pub(crate) alarmed: u64,
+    /// Sweeps of tree files.
+    pub(crate) sweeps: u64,
     /// A hash of all that happened: the same seed gives the same.
     pub(crate) trace: u64,
 }
@@ -236,7 +238,12 @@ impl World {
         }
         self.check_equal()?;
         self.report.trace ^= self.chronicle.revision().cast_unsigned();
+        (0..self.nodes.len()).for_each(|at| self.count_sweeps(at));
         Ok(self.report)
+    }
+
+    fn count_sweeps(&mut self, at: usize) {
+        self.report.sweeps += self.nodes[at].run.as_ref().map_or(0, |run| run.replica.status().stats.sweeps);
     }
 
     fn has_majority(&self) -> bool {
@@ -399,6 +406,7 @@ impl World {
         // What no mark speaks of at a crash never gets one: rot there is a torn write to everybody who looks.
         let (now, age) = (self.now, self.marked_after());
         self.nodes[at].written.retain(|(.., time)| time + age < now);
+        self.count_sweeps(at);
         self.nodes[at].crash();
         self.forget_asks(at);
         let after = if self.rng.chance(300) { self.rng.below(5 * MS) } else { self.rng.below(800 * MS) };
