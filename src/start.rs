@@ -13,6 +13,7 @@ use crate::disk::open::{Paths, Store, StoreLog, Wanted, open};
 use crate::disk::open_files::raise_open_files_max;
 use crate::identity::Url;
 use crate::log::{Level, Logger, Record};
+use crate::metrics::Registry;
 use crate::net::{Address, Bound};
 use crate::preflight::{DataDirectory, Started, available_cores, bind_problem, resolve};
 use crate::replica::{self, Replica, installed_index};
@@ -36,13 +37,14 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
     let store = open_store(directory, &bootstrap, config, nonce)?;
     let tree_file = Arc::clone(&store.tree_file);
     let replica = start_replica(config, &bootstrap, nonce, store, logger)?;
+    let shards = config.shards.unwrap_or_else(available_cores).max(1);
     let plan = Plan {
-        shards: config.shards.unwrap_or_else(available_cores).max(1),
+        shards,
         listeners,
         replica,
         tree_file,
         wal_directory: directory.wal.clone(),
-        common: common(config, &bootstrap),
+        common: common(config, &bootstrap, shards),
         settings: Settings {
             request_bytes_max: config.requests.bytes_max,
             txn_ops_max: config.requests.txn_ops_max,
@@ -137,7 +139,7 @@ fn start_replica(
     outcome.map_err(|error| fatal("the data directory is not in order", error))
 }
 
-fn common(config: &Config, bootstrap: &Bootstrap) -> Common {
+fn common(config: &Config, bootstrap: &Bootstrap, shards: usize) -> Common {
     Common {
         identity: Identity {
             cluster_id: bootstrap.cluster,
@@ -147,6 +149,7 @@ fn common(config: &Config, bootstrap: &Bootstrap) -> Common {
             client_urls: config.advertise.client_texts(),
         },
         board: Arc::new(Board::default()),
+        registry: Arc::new(Registry::new(shards, config.extensive_metrics)),
         quota_bytes: match config.quota {
             Quota::Bytes(bytes) => bytes,
             Quota::Unbounded => u64::MAX,

@@ -28,6 +28,7 @@ impl Replica {
     pub fn status(&self) -> Status {
         let stamp = self.store.stamp();
         let (stalls, entries_applied, applies) = self.store.counts();
+        let (applied_counts, compacted_rows) = self.store.applied_counts();
         let groups = self.journal.groups_written();
         Status {
             leadership: self.driver.leadership(),
@@ -41,6 +42,8 @@ impl Replica {
             no_space: self.store.is_without_space() || self.journal.is_without_space(),
             compacting: self.store.is_compacting(),
             counts: self.driver.counts(),
+            applied_counts,
+            compacted_rows,
             stats: Stats { stalls, entries_applied, applies, groups, ..self.stats },
         }
     }

@@ -213,6 +213,10 @@ pub struct Status {
     pub no_space: bool,
     /// Whether a compaction still removes rows.
     pub compacting: bool,
+    /// Commands and operations applied.
+    pub applied_counts: apply::Counts,
+    /// Rows that compactions removed.
+    pub compacted_rows: u64,
     /// Consensus counts.
     pub counts: raft::Counts,
     /// Replica counts.

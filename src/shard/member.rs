@@ -7,12 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::command::{Kind, Outcome};
+use crate::metrics::{self, Registry};
 use crate::replica::{Refusal, TimeoutCause};
 use crate::service::{Identity, Member, MemberStatus, ProposeError, ReadError, Timeout};
 use crate::shard::front::Front;
 use crate::shard::mesh::Board;
 use crate::tree::{Pinned, Reader};
-use crate::types::Revision;
+use crate::types::{Revision, ShardId};
 
 /// What is the same for every shard.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Common {
     pub board: Arc<Board>,
     /// Bytes that the tree's pages in use may take.
     pub quota_bytes: u64,
+    /// What all shards count.
+    pub registry: Arc<Registry>,
 }
 
 /// Cheap to clone: one for each connection.
@@ -34,22 +37,33 @@ struct Inner {
     front: Rc<Front>,
     reader: Reader,
     common: Common,
+    cells: Arc<metrics::Front>,
 }
 
 impl LocalMember {
-    /// The member as seen through `front`, with `reader` for its reads.
-    pub(super) fn new(front: Rc<Front>, reader: Reader, common: Common) -> Self {
-        Self(Rc::new(Inner { front, reader, common }))
+    /// The member as seen through `front` of `shard`, with `reader` for its reads.
+    pub(super) fn new(front: Rc<Front>, reader: Reader, common: Common, shard: ShardId) -> Self {
+        let cells = Arc::clone(common.registry.front(shard));
+        Self(Rc::new(Inner { front, reader, common, cells }))
     }
 }
 
 impl Member for LocalMember {
     async fn propose(&self, kind: Kind, payload: Bytes) -> Result<Outcome, ProposeError> {
-        self.0.front.propose(kind, payload).await.map_err(propose_error)
+        self.0.front.propose(kind, payload).await.map_err(|refusal| {
+            // What was refused at once was no proposal yet.
+            if matches!(refusal, Refusal::Timeout(_) | Refusal::Stopped) {
+                self.0.cells.proposals_failed.count();
+            }
+            propose_error(refusal)
+        })
     }
 
     async fn read_barrier(&self) -> Result<(), ReadError> {
-        self.0.front.read_barrier().await.map_err(|refusal| read_error(&refusal))
+        self.0.front.read_barrier().await.map_err(|refusal| {
+            self.0.cells.reads_failed.count();
+            read_error(&refusal)
+        })
     }
 
     /// The replica answers a physical compaction only when its rows are gone, so the outcome was the proof.
