@@ -24,6 +24,7 @@ pub mod replica;
 // Shell.
 pub mod log;
 pub mod config;
+pub mod metrics;
 pub mod preflight;
 pub mod disk;
 pub mod net;

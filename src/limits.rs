@@ -379,6 +379,18 @@ pub const WATCH_PROGRESS_INTERVAL_DEFAULT: std::time::Duration = std::time::Dura
 /// From this size of `--max-request-bytes` on etcd warns.
 pub const REQUEST_BYTES_RECOMMENDED_MAX: u64 = 10 * 1024 * 1024;
 
+// ---- metrics ----
+
+/// Versions of clients that are counted by name. There are about a dozen releases of etcd's clients in use. Stops clients
+/// that invent versions from filling the scrape.
+pub const METRICS_CLIENT_VERSIONS_MAX: usize = 16;
+
+/// The longest version that is counted by name.
+pub const METRICS_LABEL_BYTES_MAX: usize = 64;
+
+/// A turn that applies commands and takes longer counts as slow, as etcd's `--warning-apply-duration` has it.
+pub const METRICS_SLOW_APPLY: Duration = Duration::from_millis(100);
+
 // ---- preflight ----
 
 /// What glommio asks of RLIMIT_MEMLOCK for one executor's rings; below it an executor does not start.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Error, machine};
 use crate::alarm::Standing;
-use crate::command::{Batch, Malformed, Outcome};
+use crate::command::{Batch, Kind, Malformed, Outcome};
 use crate::mvcc::{self, Position, Want, Writer};
 use crate::tree::{Stamp, Tree};
 use crate::types::{BootNonce, MemberId, RaftIndex, Term, TxnId};
@@ -39,12 +39,42 @@ pub struct CommittedEntry {
 pub struct Applied {
     index: RaftIndex,
     txn: Option<TxnId>,
+    counts: Counts,
+}
+
+/// What was applied; for metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// By operation.
+    pub operations: mvcc::Counts,
+    /// Commands by kind: those refused, and those done.
+    pub commands: [[u64; 2]; Kind::ALL.len()],
+}
+
+impl Counts {
+    /// These and others.
+    pub fn add(&mut self, other: &Self) {
+        self.operations.add(other.operations);
+        let cells = self.commands.iter_mut().flatten().zip(other.commands.iter().flatten());
+        cells.for_each(|(total, more)| *total += more);
+    }
+
+    fn count(&mut self, kind: Kind, outcome: &Result<Outcome, mvcc::Error>) {
+        // etcd calls a compaction that came too late a success.
+        let done = matches!(outcome, Ok(_) | Err(mvcc::Error::Compacted));
+        self.commands[kind.place()][usize::from(done)] += 1;
+    }
 }
 
 impl Applied {
     /// The last index applied.
     pub fn index(&self) -> RaftIndex {
         self.index
+    }
+
+    /// What the call applied.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The root that the call published; none if there was nothing new to apply.
@@ -96,7 +126,8 @@ impl Applier {
         let mut txn = tree.begin();
         let began = txn.view().stamp();
         let entries = unapplied(entries, began.applied_index);
-        let Some(last) = entries.last() else { return Ok(Applied { index: began.applied_index, txn: None }) };
+        let mut counts = Counts::default();
+        let Some(last) = entries.last() else { return Ok(Applied { index: began.applied_index, txn: None, counts }) };
         let store = |error| Error::Store { index: last.index, what: machine::of_alarm(error) };
         let mut standing = Standing::of(&txn.view()).map_err(store)?;
         let mut writer = Writer::new(&mut txn, Position::of(&began));
@@ -105,16 +136,17 @@ impl Applier {
             if entry.index != applied.next() {
                 return Err(Error::Gap { applied, found: entry.index });
             }
-            self.apply_entry((&mut writer, &mut standing), entry, want, out)?;
+            self.apply_entry((&mut writer, &mut standing, &mut counts), entry, want, out)?;
             applied = entry.index;
         }
+        counts.operations = writer.counts();
         let stamp = stamp(began, last, writer.position());
-        Ok(Applied { index: applied, txn: Some(txn.commit(stamp)) })
+        Ok(Applied { index: applied, txn: Some(txn.commit(stamp)), counts })
     }
 
     fn apply_entry(
         &self,
-        (writer, standing): (&mut Writer<'_, '_>, &mut Standing),
+        (writer, standing, counts): (&mut Writer<'_, '_>, &mut Standing, &mut Counts),
         entry: &CommittedEntry,
         want: &mut dyn FnMut(u64) -> bool,
         out: &mut Vec<Answer>,
@@ -128,6 +160,7 @@ impl Applier {
             let wanted = local && want(sequence);
             let want = if wanted { Want::Answer } else { Want::Effect };
             let outcome = machine::execute(writer, standing, &command, want);
+            counts.count(command.kind(), &outcome);
             if let Err(what) = &outcome
                 && what.is_fatal()
             {

@@ -60,6 +60,21 @@ impl Kind {
         }
     }
 
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Put, Self::DeleteRange, Self::Txn, Self::Compact, Self::Noop, Self::Alarm];
+
+    /// Its place in `ALL`.
+    pub fn place(self) -> usize {
+        match self {
+            Self::Put => 0,
+            Self::DeleteRange => 1,
+            Self::Txn => 2,
+            Self::Compact => 3,
+            Self::Noop => 4,
+            Self::Alarm => 5,
+        }
+    }
+
     /// The kind behind a byte, if this version knows it.
     pub fn from_code(code: u8) -> Option<Self> {
         match code {
@@ -89,6 +104,20 @@ pub enum Command {
     Noop,
     /// Raises or disarms an alarm.
     Alarm(AlarmRequest),
+}
+
+impl Command {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Put(_) => Kind::Put,
+            Self::DeleteRange(_) => Kind::DeleteRange,
+            Self::Txn(_) => Kind::Txn,
+            Self::Compact(_) => Kind::Compact,
+            Self::Noop => Kind::Noop,
+            Self::Alarm(_) => Kind::Alarm,
+        }
+    }
 }
 
 /// Why bytes are not a batch that this version can apply. The member that meets one must stop: skipping what

@@ -133,6 +133,9 @@ fn kinds_and_codes_agree() {
             assert_eq!(kind.code(), code);
         }
     }
+    for (place, (kind, _, command)) in all_kinds().into_iter().enumerate() {
+        assert_eq!((kind.place(), Kind::ALL[place], command.kind()), (place, kind, kind));
+    }
     assert_eq!((0..=u8::MAX).filter_map(Kind::from_code).count(), all_kinds().len());
 }
 

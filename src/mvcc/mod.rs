@@ -45,4 +45,4 @@ pub use stream::{SortedChunks, StreamEnd};
 pub use txn::read_only_txn;
 pub use wire::Tail;
 pub use work::{Progress, Work};
-pub use write::{Want, Writer};
+pub use write::{Counts, Want, Writer};

@@ -14,6 +14,7 @@ use super::range::header;
 use super::row::{At, Head, KeyBuffer, Values, Version, insert_row, newest};
 use super::walk::{Direction, Mode, Step, Walk};
 use super::wire::pair;
+use super::work::wide;
 use super::{Error, Position, leases};
 use crate::command::{DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse};
 use crate::limits::MVCC_DELETE_KEYS_PER_CHUNK;
@@ -29,6 +30,36 @@ pub enum Want {
     Effect,
 }
 
+/// What was applied, by the operations that requests name; for metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Puts.
+    pub puts: u64,
+    /// Bytes of their keys and values.
+    pub put_bytes: u64,
+    /// Deletions, however many keys each deleted.
+    pub deletes: u64,
+    /// Ranges inside txns, if somebody waited for them.
+    pub ranges: u64,
+    /// Txns of more than one operation.
+    pub txns: u64,
+}
+
+impl Counts {
+    /// These and others.
+    pub fn add(&mut self, other: Self) {
+        self.puts += other.puts;
+        self.put_bytes += other.put_bytes;
+        self.deletes += other.deletes;
+        self.ranges += other.ranges;
+        self.txns += other.txns;
+    }
+
+    pub(super) fn operations(&self) -> u64 {
+        self.puts + self.deletes + self.ranges
+    }
+}
+
 /// Applies commands within one tree transaction.
 pub struct Writer<'t, 's> {
     pub(super) txn: &'t mut Txn<'s>,
@@ -37,6 +68,7 @@ pub struct Writer<'t, 's> {
     changes: u32,
     buffer: KeyBuffer,
     head: Vec<u8>,
+    pub(super) counts: Counts,
 }
 
 /// What a write must know of the live version that it replaces.
@@ -63,13 +95,18 @@ impl<'t, 's> Writer<'t, 's> {
     /// Goes on from `position`.
     pub fn new(txn: &'t mut Txn<'s>, position: Position) -> Self {
         position.assert_invariants();
-        Self { txn, position, changes: 0, buffer: KeyBuffer::default(), head: Vec::new() }
+        Self { txn, position, changes: 0, buffer: KeyBuffer::default(), head: Vec::new(), counts: Counts::default() }
     }
 
     /// Where the store stands after the commands so far.
     pub fn position(&self) -> Position {
         assert_eq!(self.changes, 0, "no command is in progress");
         self.position
+    }
+
+    /// What was applied so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// The tree transaction, for what is no key: alarms and their like, between two commands.
@@ -158,6 +195,8 @@ impl<'t, 's> Writer<'t, 's> {
             (true, None) | (false, _) => LeaseId(request.lease),
         };
         let previous = found.as_ref().map(Previous::of);
+        self.counts.puts += 1;
+        self.counts.put_bytes += wide(request.key.len() + value.len());
         self.write_put(&request.key, &value, lease, previous)?;
         Ok((self.next_main(), prev_kv))
     }
@@ -181,6 +220,7 @@ impl<'t, 's> Writer<'t, 's> {
         request: &DeleteRangeRequest,
         want: Want,
     ) -> Result<DeleteRangeResponse, Error> {
+        self.counts.deletes += 1;
         let range = KeyRange::new(&request.key, &request.range_end);
         let shown = request.prev_kv && want == Want::Answer;
         let mut response = DeleteRangeResponse::default();

@@ -28,6 +28,7 @@ impl Replica {
     pub fn status(&self) -> Status {
         let stamp = self.store.stamp();
         let (stalls, entries_applied, applies, sweeps) = self.store.counts();
+        let (applied_counts, compacted_rows) = self.store.applied_counts();
         let groups = self.journal.groups_written();
         Status {
             leadership: self.driver.leadership(),
@@ -42,6 +43,8 @@ impl Replica {
             compacting: self.store.is_compacting(),
             sweeping: self.store.is_sweeping(),
             counts: self.driver.counts(),
+            applied_counts,
+            compacted_rows,
             stats: Stats { stalls, entries_applied, applies, sweeps, groups, ..self.stats },
         }
     }

@@ -77,6 +77,8 @@ pub(super) struct Store {
     settling: u8,
     entries_applied: u64,
     applies: u64,
+    counts: apply::Counts,
+    compacted_rows: u64,
 }
 
 impl Store {
@@ -112,6 +114,8 @@ impl Store {
             settling: 0,
             entries_applied: 0,
             applies: 0,
+            counts: apply::Counts::default(),
+            compacted_rows: 0,
         })
     }
 
@@ -167,6 +171,7 @@ impl Store {
         let entries: Vec<_> = entries.collect();
         assert!(!entries.is_empty(), "the first entry is a batch");
         let applied = self.applier.apply(&mut self.tree, &entries, want, out).map_err(Error::Apply)?;
+        self.counts.add(applied.counts());
         Ok(applied.index())
     }
 
@@ -245,7 +250,10 @@ impl Store {
         if self.resume_after.is_some() || self.compact_at.is_none_or(|at| now < at) {
             return Ok(false);
         }
-        match compact_step(&mut self.tree, REPLICA_COMPACT_ROWS_PER_STEP) {
+        let before = self.tree.begin().view().weight(TreeId::Revisions);
+        let stepped = compact_step(&mut self.tree, REPLICA_COMPACT_ROWS_PER_STEP);
+        self.compacted_rows += before.saturating_sub(self.tree.begin().view().weight(TreeId::Revisions));
+        match stepped {
             Ok(Progress::More) => self.compact_at = Some(now.after(REPLICA_COMPACT_PAUSE)),
             Ok(Progress::Done) => {
                 self.compact_at = None;
@@ -444,6 +452,11 @@ impl Store {
     /// Whether pages ran out and none have come since.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled_at.is_some_and(|free| self.tree.pages_free() <= free)
+    }
+
+    /// What was applied, and the rows that compactions removed.
+    pub(super) fn applied_counts(&self) -> (apply::Counts, u64) {
+        (self.counts, self.compacted_rows)
     }
 
     /// Times that applying waited for pages, entries applied, transactions that applied them, sweeps finished.

@@ -220,6 +220,10 @@ pub struct Status {
     pub compacting: bool,
     /// Whether pages are moved so that the file can shrink.
     pub sweeping: bool,
+    /// Commands and operations applied.
+    pub applied_counts: apply::Counts,
+    /// Rows that compactions removed.
+    pub compacted_rows: u64,
     /// Consensus counts.
     pub counts: raft::Counts,
     /// Replica counts.

@@ -20,7 +20,7 @@ mod timeout;
 mod wire;
 
 pub use connection::serve;
-pub use context::{Config, Context, Stats};
+pub use context::{Config, Context};
 pub use exchange::{Answers, Call, Reply, Requests, framed};
 pub use handler::{Handler, HttpRequest, HttpResponse};
 pub use head::Head;

@@ -11,6 +11,7 @@ use super::status::Error;
 use crate::alarm;
 use crate::command::alarm_request::AlarmAction;
 use crate::command::{AlarmMember, AlarmRequest, AlarmResponse, AlarmType, Kind, Response};
+use crate::metrics::{RequestKind, Stopwatch};
 use crate::rpc::{self, Code, Status};
 use bytes::Bytes;
 use prost::Message;
@@ -20,12 +21,18 @@ pub(super) async fn alarm<M: Member>(service: Service<M>, request: AlarmRequest,
     let member = service.member();
     let (revision, alarms) = match AlarmAction::try_from(request.action) {
         Ok(AlarmAction::Get) => {
-            member.read_barrier().await?;
+            let watch = Stopwatch::start();
+            let waited = member.read_barrier().await;
+            service.front().on_request(RequestKind::Alarm, waited.is_ok(), watch.nanos());
+            waited?;
             let pinned = member.pin();
             (header::revision(&pinned), alarm::list(&pinned.view(), request.alarm)?)
         }
         Ok(AlarmAction::Activate | AlarmAction::Deactivate) => {
-            let outcome = member.propose(Kind::Alarm, request.encode_to_vec().into()).await?;
+            let watch = Stopwatch::start();
+            let proposed = member.propose(Kind::Alarm, request.encode_to_vec().into()).await;
+            service.front().on_request(RequestKind::Alarm, proposed.is_ok(), watch.nanos());
+            let outcome = proposed?;
             let Response::Alarm(response) = outcome.response else { unreachable!("an alarm's answer is of its kind") };
             (outcome.revision, response.alarms)
         }

@@ -5,8 +5,9 @@ use super::header;
 use super::member::Member;
 use super::server::Service;
 use super::status::{Error, NO_LEADER};
-use super::version;
+use crate::identity::{ETCD_STORAGE_VERSION, ETCD_VERSION};
 use crate::limits;
+use crate::metrics::Stopwatch;
 use crate::mvcc::{HashKv, Work};
 use crate::proto::etcdserverpb::{DowngradeInfo, HashKvRequest, HashKvResponse, StatusRequest, StatusResponse};
 use crate::rpc;
@@ -24,7 +25,7 @@ pub(super) async fn status<M: Member>(service: Service<M>, _: StatusRequest, _: 
     errors.extend(alarm::all(member)?.iter().map(alarm::text));
     Ok(rpc::framed(&StatusResponse {
         header: Some(header::now(member)),
-        version: version::SERVER.to_owned(),
+        version: ETCD_VERSION.to_owned(),
         db_size: signed(status.file_bytes),
         leader: status.leader.0,
         raft_index: status.committed.0,
@@ -33,7 +34,7 @@ pub(super) async fn status<M: Member>(service: Service<M>, _: StatusRequest, _: 
         errors,
         db_size_in_use: signed(status.used_bytes),
         is_learner: status.is_learner,
-        storage_version: version::STORAGE.to_owned(),
+        storage_version: ETCD_STORAGE_VERSION.to_owned(),
         db_size_quota: signed(status.quota_bytes),
         downgrade_info: Some(DowngradeInfo { enabled: false, target_version: String::new() }),
     }))
@@ -46,6 +47,7 @@ fn signed(bytes: u64) -> i64 {
 /// Hashes the history in steps, so that other calls have their turn.
 pub(super) async fn hash_kv<M: Member>(service: Service<M>, request: HashKvRequest, _: Bytes) -> Result<Bytes, Error> {
     let member = service.member();
+    let watch = Stopwatch::start();
     let pinned = member.pin();
     let mut hashing = HashKv::new(&pinned.view(), Revision(request.revision))?;
     let hashed = loop {
@@ -54,6 +56,7 @@ pub(super) async fn hash_kv<M: Member>(service: Service<M>, request: HashKvReque
         }
         glommio::executor().yield_now().await;
     };
+    service.front().hash_revision.observe(watch.nanos());
     Ok(rpc::framed(&HashKvResponse {
         header: Some(header::at(member, header::revision(&pinned))),
         hash: hashed.hash,

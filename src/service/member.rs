@@ -8,7 +8,6 @@
 
 use crate::command::{Kind, Outcome};
 use crate::mvcc;
-use crate::rpc;
 use crate::tree::Pinned;
 use crate::types::{ClusterId, MemberId, RaftIndex, Revision, Term};
 use bytes::Bytes;
@@ -31,11 +30,6 @@ pub trait Member: Clone + 'static {
 
     /// What the member knows now.
     fn status(&self) -> MemberStatus;
-
-    /// The counters of all executors' fronts, given those of the one that asks.
-    fn front_stats(&self, own: rpc::Stats) -> rpc::Stats {
-        own
-    }
 
     /// A read met a damaged page or row, which was not served: to be told to the operator.
     fn on_damage(&self, error: &mvcc::Error);

@@ -11,6 +11,7 @@ mod kv;
 mod maintenance;
 mod member;
 mod metrics;
+mod observed;
 mod quota;
 mod range;
 mod router;
@@ -18,7 +19,6 @@ mod server;
 mod status;
 #[cfg(test)]
 mod tests;
-pub mod version;
 
 pub use member::{Identity, Member, MemberRecord, MemberStatus, ProposeError, ReadError, Timeout};
 pub use router::serve_connection;

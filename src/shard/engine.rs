@@ -17,12 +17,14 @@ use crate::disk::checkpoint;
 use crate::disk::error::Error as DiskError;
 use crate::disk::log::LogFiles;
 use crate::disk::map::TreeFile;
+use crate::metrics::{self, Stopwatch};
 use crate::raft::Leadership;
 use crate::replica::{Error, Failure, Input, Output, Replica};
 use crate::shard::clock::Clock;
 use crate::shard::front::Front;
 use crate::shard::link::Link;
 use crate::shard::mesh::{Board, Reading, ToFront, ToReplica};
+use crate::shard::meter::Meter;
 use crate::shard::notify::Notify;
 use crate::tree::{CheckpointPlan, GiveBack, GrowPlan};
 use crate::types::ShardId;
@@ -76,6 +78,7 @@ pub(super) struct Engine {
     links: Vec<Rc<Link>>,
     files: Files,
     board: Arc<Board>,
+    meter: Meter,
     clock: Clock,
     logger: log::Logger,
     /// Whether space was lacking after the last turn.
@@ -89,10 +92,11 @@ impl Engine {
         replica: Replica,
         (inbox, front, links): (Rc<Inbox>, Rc<Front>, Vec<Rc<Link>>),
         files: Files,
-        board: Arc<Board>,
+        (board, cells): (Arc<Board>, Arc<metrics::Replica>),
         logger: log::Logger,
     ) -> Self {
-        Self { replica, inbox, front, links, files, board, clock: Clock::start(), logger, no_space: false }
+        let meter = Meter::new(cells);
+        Self { replica, inbox, front, links, files, board, meter, clock: Clock::start(), logger, no_space: false }
     }
 
     /// Runs until the replica came to its end: cleanly (`Ok`) or not.
@@ -100,6 +104,7 @@ impl Engine {
         loop {
             self.publish();
             self.wait().await;
+            let turn = Stopwatch::start();
             for input in self.inbox.inputs.take() {
                 self.replica.handle(self.clock.now(), input);
             }
@@ -114,6 +119,7 @@ impl Engine {
                     return end;
                 }
             }
+            self.meter.on_turn(&self.replica.status(), turn);
         }
     }
 
@@ -148,6 +154,7 @@ impl Engine {
         if status.no_space != std::mem::replace(&mut self.no_space, status.no_space) {
             self.tell_of_space(status.no_space);
         }
+        self.meter.publish(&status);
         let bytes = |pages: u64| pages.saturating_mul(limits::TREE_PAGE_BYTES);
         self.board.publish(&Reading {
             leader: status.leadership.leader.unwrap_or_default(),
@@ -214,8 +221,10 @@ impl Engine {
 
     fn append(&self, plan: AppendPlan) {
         let (files, inbox) = (Rc::clone(&self.files.log), Rc::clone(&self.inbox));
+        let cells = self.meter.cells();
         spawn(async move {
-            let sequence = plan.sequence;
+            let (sequence, watch) = (plan.sequence, Stopwatch::start());
+            let bytes: usize = plan.writes.iter().map(|write| write.bytes.len()).sum();
             // Mostly one write; those of a group that crosses a segment's end may go one after another, it is rare.
             let mut outcome = Ok(());
             for write in plan.writes {
@@ -224,6 +233,8 @@ impl Engine {
                     break;
                 }
             }
+            cells.log_writes.observe(watch.nanos());
+            cells.log_bytes.add(u64::try_from(bytes).unwrap_or(u64::MAX));
             inbox.put(match outcome {
                 Ok(()) => Input::AppendDone(sequence),
                 Err(error) => Input::WriteFailed(error.to_string()),
@@ -254,9 +265,12 @@ impl Engine {
 
     fn checkpoint(&self, plan: CheckpointPlan) {
         let (file, inbox, shared) = (Arc::clone(&self.files.tree), Rc::clone(&self.inbox), self.replica.shared());
+        let cells = self.meter.cells();
         spawn(async move {
+            let watch = Stopwatch::start();
             let run = move || (checkpoint::run(&file, &shared, &plan), plan);
             let (outcome, plan) = glommio::executor().spawn_blocking(run).await;
+            cells.checkpoints.observe(watch.nanos());
             inbox.put(match outcome {
                 Ok(()) => Input::CheckpointDone(plan),
                 Err(error) => Input::WriteFailed(error.to_string()),

@@ -8,13 +8,14 @@ use bytes::Bytes;
 
 use crate::command::{Kind, Outcome};
 use crate::disk::open::Paths;
+use crate::metrics::{self, Registry};
 use crate::replica::{Refusal, TimeoutCause};
 use crate::service::{Identity, Member, MemberStatus, ProposeError, ReadError, Timeout};
 use crate::shard::front::Front;
 use crate::shard::mesh::Board;
 use crate::shard::report::DamageLog;
 use crate::tree::{Pinned, Reader};
-use crate::types::Revision;
+use crate::types::{Revision, ShardId};
 use crate::{log, mvcc};
 
 /// What is the same for every shard.
@@ -30,6 +31,8 @@ pub struct Common {
     pub paths: Paths,
     /// The process's log.
     pub logger: log::Logger,
+    /// What all shards count.
+    pub registry: Arc<Registry>,
 }
 
 /// Cheap to clone: one for each connection.
@@ -42,23 +45,34 @@ struct Inner {
     reader: Reader,
     common: Common,
     damage: DamageLog,
+    cells: Arc<metrics::Front>,
 }
 
 impl LocalMember {
-    /// The member as seen through `front`, with `reader` for its reads.
-    pub(super) fn new(front: Rc<Front>, reader: Reader, common: Common) -> Self {
+    /// The member as seen through `front` of `shard`, with `reader` for its reads.
+    pub(super) fn new(front: Rc<Front>, reader: Reader, common: Common, shard: ShardId) -> Self {
+        let cells = Arc::clone(common.registry.front(shard));
         let damage = DamageLog::new(common.logger.clone(), &common.paths.tree);
-        Self(Rc::new(Inner { front, reader, common, damage }))
+        Self(Rc::new(Inner { front, reader, common, damage, cells }))
     }
 }
 
 impl Member for LocalMember {
     async fn propose(&self, kind: Kind, payload: Bytes) -> Result<Outcome, ProposeError> {
-        self.0.front.propose(kind, payload).await.map_err(propose_error)
+        self.0.front.propose(kind, payload).await.map_err(|refusal| {
+            // What was refused at once was no proposal yet.
+            if matches!(refusal, Refusal::Timeout(_) | Refusal::Stopped) {
+                self.0.cells.proposals_failed.count();
+            }
+            propose_error(refusal)
+        })
     }
 
     async fn read_barrier(&self) -> Result<(), ReadError> {
-        self.0.front.read_barrier().await.map_err(|refusal| read_error(&refusal))
+        self.0.front.read_barrier().await.map_err(|refusal| {
+            self.0.cells.reads_failed.count();
+            read_error(&refusal)
+        })
     }
 
     /// The replica answers a physical compaction only when its rows are gone, so the outcome was the proof.

@@ -10,6 +10,7 @@ mod client;
 mod alarms;
 mod commands;
 mod http;
+mod metrics;
 mod process;
 mod run;
 mod text;
