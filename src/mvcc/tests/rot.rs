@@ -101,7 +101,7 @@ fn commands_over_rotten_pages_are_refused_or_right() {
         }
         assert!(dump(&pin(&sound).view()) == dump(&pin(&rotting).view()), "seed {seed}");
     }
-    assert!(refused > 100, "{refused} commands were refused");
+    assert!(refused > 50, "{refused} commands were refused");
 }
 
 #[test]
