@@ -111,3 +111,28 @@ fn planted_bugs_are_found() {
     let _ = std::panic::take_hook();
     assert!(missed.is_empty(), "not found: {missed:?}");
 }
+
+/// A patch that no longer fits the code shows nothing: each hunk's old lines stand in their file once.
+#[test]
+fn planted_patches_fit_the_code() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut hunks = 0;
+    for entry in std::fs::read_dir(root.join("tests/sim/planted")).unwrap() {
+        let path = entry.unwrap().path();
+        let patch = std::fs::read_to_string(&path).unwrap();
+        let mut code = String::new();
+        for part in patch.split_inclusive('\n').collect::<Vec<_>>().split(|line| line.starts_with("@@ ")) {
+            if let Some(name) = part.iter().rev().find_map(|line| line.strip_prefix("+++ b/")) {
+                // What stands before the first hunk names the file; a hunk is followed by the next file's names.
+                code = std::fs::read_to_string(root.join(name.trim())).unwrap();
+            }
+            let lines = part.iter().take_while(|line| !line.starts_with("--- a/"));
+            let old: String = lines.filter_map(|line| line.strip_prefix([' ', '-'])).collect();
+            if !old.is_empty() {
+                assert_eq!(code.matches(&old).count(), 1, "{}: a hunk does not fit:\n{old}", path.display());
+                hunks += 1;
+            }
+        }
+    }
+    assert!(hunks >= 12, "{hunks} hunks");
+}
