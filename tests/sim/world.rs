@@ -44,7 +44,7 @@ pub(crate) struct Options {
     pub(crate) crash_every_ns: u64,
     /// Mean time between partitions; 0 for none.
     pub(crate) partition_every_ns: u64,
-    /// Mean time between leaders that are cut off while answers to them are held back; 0 for none.
+    /// Time between leaders that are cut off while answers to them are held back; 0 for none.
     pub(crate) hold_every_ns: u64,
     /// What the network does.
     pub(crate) net: NetFaults,
@@ -100,8 +100,9 @@ impl Options {
         if rng.chance(250) {
             // Nothing else disturbs these much: the leader that was cut off must live until the answers come. Clients that ask
             // it wait; so there are enough of them for some to go on and come to it later.
-            options.hold_every_ns = rng.between(2000, 4000) * MS;
-            options.crash_every_ns = 6000 * MS;
+            options.hold_every_ns = rng.between(4000, 6000) * MS;
+            options.chaos_ns = 12_000 * MS;
+            options.crash_every_ns = 8000 * MS;
             options.partition_every_ns = 0;
             options.clients = usize::try_from(rng.between(20, 40)).expect("small");
         }
@@ -219,7 +220,7 @@ impl World {
             self.schedule_about(options.partition_every_ns, Event::Partition);
         }
         if options.hold_every_ns > 0 && options.members > 1 {
-            self.schedule_about(options.hold_every_ns, Event::Hold);
+            self.schedule(options.hold_every_ns / 4, Event::Hold);
         }
         if options.liars > 0 || options.bug == Some(Bug::MarkNeverWritten) {
             self.schedule_about(options.chaos_ns / 4, Event::Rot);
@@ -339,14 +340,14 @@ impl World {
             Event::Hold => {
                 if !self.calm {
                     self.hold();
-                    self.schedule_about(self.options.hold_every_ns, Event::Hold);
+                    self.schedule(self.options.hold_every_ns, Event::Hold);
                 }
                 Ok(())
             }
             Event::CutOff => {
                 if !self.calm {
                     self.net.cut_off_held(self.nodes.len());
-                    self.schedule_about(2_000 * MS, Event::Heal);
+                    self.schedule(3_000 * MS, Event::Heal);
                 }
                 Ok(())
             }
