@@ -22,8 +22,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     };
-    // Not a join: a task that an executor left behind may hold a logger for ever.
-    logger.flush();
-    drop(log_thread);
+    drop(logger);
+    log_thread.join();
     code
 }

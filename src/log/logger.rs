@@ -9,7 +9,7 @@
 
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -54,11 +54,17 @@ pub struct Logger {
 /// The writing thread; join it last, after all loggers are gone.
 pub struct LogThread {
     handle: JoinHandle<()>,
+    /// Closed when the thread has written its last line.
+    ended: Receiver<()>,
 }
 
 impl LogThread {
-    /// Waits until everything is written. All loggers must have been dropped, or this waits for them.
+    /// Waits until everything is written. A logger that something left behind still holds costs `LOG_FLUSH_MAX` and what it
+    /// may have to say after that.
     pub fn join(self) {
+        if self.ended.recv_timeout(LOG_FLUSH_MAX) == Err(RecvTimeoutError::Timeout) {
+            return;
+        }
         // A panic of the writer has been reported by the panic hook already.
         drop(self.handle.join());
     }
@@ -68,10 +74,14 @@ impl LogThread {
 pub fn open(options: &Options) -> Result<(Logger, LogThread), OpenError> {
     let sinks = Sink::open_all(&options.targets)?;
     let (queue, lines) = sync_channel(LOG_QUEUE_LINES_MAX);
-    let spawned = std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&lines, sinks));
+    let (end, ended) = sync_channel(0);
+    let spawned = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+        write_lines(&lines, sinks);
+        drop(end);
+    });
     let handle = spawned.map_err(OpenError::thread)?;
     let logger = Logger { level: options.level, format: options.format, queue, dropped: Cell::new(0) };
-    Ok((logger, LogThread { handle }))
+    Ok((logger, LogThread { handle, ended }))
 }
 
 impl std::fmt::Debug for Logger {

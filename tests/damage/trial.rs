@@ -235,8 +235,12 @@ fn after(server: &mut Server, outcome: Outcome, told: String, damage: &Damage, n
         return (outcome, told);
     }
     match server.stop() {
-        None => (Outcome::Hung, "it served and does not stop".to_owned()),
-        Some(status) if panicked_text(&server.log()) => (Outcome::Panicked, format!("at its stop, {status}")),
+        None => (Outcome::Hung, format!("it served and does not stop\n{}", server.last_lines(12))),
+        Some(status) if panicked_text(&server.log()) => {
+            let log = server.log();
+            let from = log.find("panicked at").map_or(0, |at| log[..at].rfind('\n').unwrap_or(0));
+            (Outcome::Panicked, format!("at its stop, {status}\n{:.1200}", &log[from..]))
+        }
         Some(_) => (outcome, told),
     }
 }
