@@ -285,8 +285,9 @@ pub const REPLICA_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 /// The part of the interval that passes at least between two checkpoints that a long log or a lack of space asks for.
 pub const REPLICA_CHECKPOINT_SOON_PART: u32 = 8;
 
-/// Pages that a checkpoint would write, above which it comes at once (64 MiB): bounds the process's own copies of pages.
-pub const REPLICA_CHECKPOINT_DIRTY_PAGES: u64 = 16_384;
+/// Pages that a checkpoint would write, above which it comes at once (128 MiB): bounds the process's own copies of pages. Puts
+/// of random keys dirty the leaves of the index over and over: the longer they are gathered, the less is written.
+pub const REPLICA_CHECKPOINT_DIRTY_PAGES: u64 = 32_768;
 
 /// Bytes of log files above which a checkpoint comes at once (512 MiB): bounds what a restart reads.
 pub const REPLICA_WAL_CHECKPOINT_BYTES: u64 = 512 * 1024 * 1024;
@@ -421,8 +422,14 @@ pub const WAL_LOCK_TRIES: u32 = 2500;
 /// Pages of a new tree file: 16 MiB, so that a small store never grows.
 pub const TREE_PAGES_AT_START: u64 = 4096;
 
-/// Pages that a checkpoint writes with one system call: 1 MiB, the size at which disks reach their full rate.
-pub const CHECKPOINT_WRITE_PAGES: usize = 256;
+/// Pages that a checkpoint writes with one system call (256 KiB).
+pub const CHECKPOINT_WRITE_PAGES: usize = 64;
+
+/// Pages after which a checkpoint waits for the disk and rests: what a write of the WAL may find in the disk's queue.
+pub const CHECKPOINT_PIECE_PAGES: usize = 64;
+
+/// The rest after a piece: at most some 100 MiB/s, so that a checkpoint of the usual size takes a second or two.
+pub const CHECKPOINT_PACE: Duration = Duration::from_millis(2);
 
 /// One write of a segment's zero-filling. Small enough that a write of the WAL that comes meanwhile waits for little.
 pub const ZERO_FILL_BYTES: usize = 1 << 20;

@@ -136,6 +136,15 @@ impl TreeFile {
         self.file.write_all_at(bytes, offset).map_err(|error| self.failed("write", error))
     }
 
+    /// Has the kernel write what it holds of the file to the disk, and waits for that. No barrier: the disk may still have it in
+    /// its cache.
+    pub fn write_back(&self) -> Result<(), Error> {
+        let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+        // SAFETY: a plain system call on an open descriptor.
+        let status = unsafe { libc::sync_file_range(self.file.as_raw_fd(), 0, 0, flags) };
+        if status == 0 { Ok(()) } else { Err(self.failed("write back", io::Error::last_os_error())) }
+    }
+
     /// Makes everything written so far durable. Never call it again after it failed.
     pub fn sync(&self) -> Result<(), Error> {
         self.file.sync_data().map_err(|error| self.failed("fdatasync", error))

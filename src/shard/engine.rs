@@ -83,6 +83,8 @@ pub(super) struct Engine {
     logger: log::Logger,
     /// Whether space was lacking after the last turn.
     no_space: bool,
+    /// Whether the member is to stop.
+    stopping: bool,
 }
 
 impl Engine {
@@ -96,7 +98,19 @@ impl Engine {
         logger: log::Logger,
     ) -> Self {
         let meter = Meter::new(cells);
-        Self { replica, inbox, front, links, files, board, meter, clock: Clock::start(), logger, no_space: false }
+        Self {
+            replica,
+            inbox,
+            front,
+            links,
+            files,
+            board,
+            meter,
+            clock: Clock::start(),
+            logger,
+            no_space: false,
+            stopping: false,
+        }
     }
 
     /// Runs until the replica came to its end: cleanly (`Ok`) or not.
@@ -106,6 +120,7 @@ impl Engine {
             self.wait().await;
             let turn = Stopwatch::start();
             for input in self.inbox.inputs.take() {
+                self.stopping |= matches!(input, Input::Stop);
                 self.replica.handle(self.clock.now(), input);
             }
             self.take_own_front();
@@ -266,9 +281,11 @@ impl Engine {
     fn checkpoint(&self, plan: CheckpointPlan) {
         let (file, inbox, shared) = (Arc::clone(&self.files.tree), Rc::clone(&self.inbox), self.replica.shared());
         let cells = self.meter.cells();
+        // Somebody waits for one that makes space, and for the last.
+        let pace = if self.no_space || self.stopping { Duration::ZERO } else { limits::CHECKPOINT_PACE };
         spawn(async move {
             let watch = Stopwatch::start();
-            let run = move || (checkpoint::run(&file, &shared, &plan), plan);
+            let run = move || (checkpoint::run(&file, &shared, &plan, pace), plan);
             let (outcome, plan) = glommio::executor().spawn_blocking(run).await;
             cells.checkpoints.observe(watch.nanos());
             inbox.put(match outcome {
