@@ -15,6 +15,7 @@ pub mod command;
 // Pure core: no I/O, clock, randomness, async or locks.
 pub mod tree;
 pub mod wal;
+pub mod lease;
 pub mod mvcc;
 pub mod apply;
 pub mod raft;

@@ -137,6 +137,37 @@ const _: () = assert!(WAL_GROUPS_IN_FLIGHT_MAX >= 2, "the next group is encoded 
 const _: () = assert!(WAL_HEADERS_REDUNDANT >= WAL_GROUPS_IN_FLIGHT_MAX, "each group in flight names the others");
 const _: () = assert!(WAL_SEAL_IDLE.as_nanos() < WAL_SEAL_LAG_MAX.as_nanos(), "idle comes before overdue");
 
+// ---- lease ----
+
+/// The longest time to live that is granted: etcd's, 285 years.
+pub const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
+
+/// Leases that are proposed to expire at once: a millisecond of applying, which is what a put may wait for them.
+pub const LEASE_EXPIRIES_PER_BATCH_MAX: usize = 100;
+
+/// Pause between two such batches: with them it makes etcd's thousand a second, so that a mass expiry leaves room.
+pub const LEASE_EXPIRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long after an expiry was proposed it is proposed again if the lease is still there: etcd's figure.
+pub const LEASE_EXPIRY_RETRY: Duration = Duration::from_secs(3);
+
+/// Time between two checkpoints of a lease's remaining time: etcd's default.
+pub const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_mins(5);
+
+/// Leases in one checkpoint command: etcd's figure.
+pub const LEASE_CHECKPOINTS_PER_BATCH_MAX: usize = 1000;
+
+/// Pause between two checkpoint commands.
+pub const LEASE_CHECKPOINT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Keep-alives that wait at once for an expiry or a checkpoint to be applied. Each stream waits for one.
+pub const LEASE_WAITING_MAX: usize = 65_536;
+
+/// What etcd counts against the quota for a lease.
+pub const LEASE_COST_BYTES: usize = 64;
+
+const _: () = assert!(LEASE_EXPIRY_PAUSE.as_nanos() < LEASE_EXPIRY_RETRY.as_nanos(), "a retry comes behind its batch");
+
 // ---- mvcc ----
 
 /// Cells that a walk at an older revision passes over one by one before it searches: most keys have few versions, and a

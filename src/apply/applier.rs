@@ -7,8 +7,9 @@
 
 use bytes::Bytes;
 
-use super::{Error, machine};
-use crate::command::{Batch, Malformed, Outcome};
+use super::{Error, lease, machine};
+use crate::command::{Batch, Command, Malformed, Outcome};
+use crate::lease::Change;
 use crate::mvcc::{self, Position, Want, Writer};
 use crate::tree::{Stamp, Tree};
 use crate::types::{BootNonce, MemberId, RaftIndex, Term, TxnId};
@@ -34,13 +35,19 @@ pub struct CommittedEntry {
 }
 
 /// Proof that everything up to an index is applied and visible to readers. Made here alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Applied {
     index: RaftIndex,
     txn: Option<TxnId>,
+    leases: Vec<Change>,
 }
 
 impl Applied {
+    /// There was nothing behind `index`.
+    fn nothing(index: RaftIndex) -> Self {
+        Self { index, txn: None, leases: Vec::new() }
+    }
+
     /// The last index applied.
     pub fn index(&self) -> RaftIndex {
         self.index
@@ -49,6 +56,11 @@ impl Applied {
     /// The root that the call published; none if there was nothing new to apply.
     pub fn txn(&self) -> Option<TxnId> {
         self.txn
+    }
+
+    /// What it did to leases, in order.
+    pub fn into_lease_changes(self) -> Vec<Change> {
+        self.leases
     }
 }
 
@@ -95,18 +107,18 @@ impl Applier {
         let mut txn = tree.begin();
         let began = txn.view().stamp();
         let entries = unapplied(entries, began.applied_index);
-        let Some(last) = entries.last() else { return Ok(Applied { index: began.applied_index, txn: None }) };
+        let Some(last) = entries.last() else { return Ok(Applied::nothing(began.applied_index)) };
         let mut writer = Writer::new(&mut txn, Position::of(&began));
-        let mut applied = began.applied_index;
+        let (mut applied, mut leases) = (began.applied_index, Vec::new());
         for entry in entries {
             if entry.index != applied.next() {
                 return Err(Error::Gap { applied, found: entry.index });
             }
-            self.apply_entry(&mut writer, entry, want, out)?;
+            self.apply_entry(&mut writer, entry, want, (&mut *out, &mut leases))?;
             applied = entry.index;
         }
         let stamp = stamp(began, last, writer.position());
-        Ok(Applied { index: applied, txn: Some(txn.commit(stamp)) })
+        Ok(Applied { index: applied, txn: Some(txn.commit(stamp)), leases })
     }
 
     fn apply_entry(
@@ -114,7 +126,7 @@ impl Applier {
         writer: &mut Writer<'_, '_>,
         entry: &CommittedEntry,
         want: &mut dyn FnMut(u64) -> bool,
-        out: &mut Vec<Answer>,
+        (out, leases): (&mut Vec<Answer>, &mut Vec<Change>),
     ) -> Result<(), Error> {
         let Payload::Batch(data) = &entry.payload else { return Ok(()) };
         let malformed = |what: Malformed| Error::Malformed { index: entry.index, what };
@@ -123,11 +135,15 @@ impl Applier {
         for item in &batch {
             let (sequence, command) = item.map_err(malformed)?;
             let wanted = local && want(sequence);
-            let outcome = machine::execute(writer, &command, if wanted { Want::Answer } else { Want::Effect });
+            let want_answer = if wanted { Want::Answer } else { Want::Effect };
+            let outcome = machine::execute(writer, entry.term, &command, want_answer);
             if let Err(what) = &outcome
                 && what.is_fatal()
             {
                 return Err(Error::Store { index: entry.index, what: what.clone() });
+            }
+            if let (Command::Lease(command), Ok(outcome)) = (&command, &outcome) {
+                lease::note(command, outcome, leases);
             }
             if wanted {
                 out.push((sequence, outcome));

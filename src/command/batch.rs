@@ -15,7 +15,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest};
+use super::{CompactionRequest, DeleteRangeRequest, LeaseCommand, LeaseExpiry, PutRequest, TxnRequest};
 use crate::codec::{self, Reader, put_varint, varint_length};
 use crate::limits::BATCH_COMMANDS_MAX;
 use crate::types::{BootNonce, MemberId};
@@ -43,6 +43,14 @@ pub enum Kind {
     Compact = 4,
     /// No payload, no effect: proves that the log moves.
     Noop = 5,
+    /// `LeaseGrantRequest`, its id chosen and its time to live raised to the shortest.
+    LeaseGrant = 16,
+    /// `LeaseRevokeRequest`.
+    LeaseRevoke = 17,
+    /// `LeaseExpiry`: a leader's own revocation.
+    LeaseExpire = 18,
+    /// `LeaseCheckpointRequest`.
+    LeaseCheckpoint = 19,
 }
 
 impl Kind {
@@ -54,6 +62,10 @@ impl Kind {
             Self::Txn => 3,
             Self::Compact => 4,
             Self::Noop => 5,
+            Self::LeaseGrant => 16,
+            Self::LeaseRevoke => 17,
+            Self::LeaseExpire => 18,
+            Self::LeaseCheckpoint => 19,
         }
     }
 
@@ -65,6 +77,10 @@ impl Kind {
             3 => Some(Self::Txn),
             4 => Some(Self::Compact),
             5 => Some(Self::Noop),
+            16 => Some(Self::LeaseGrant),
+            17 => Some(Self::LeaseRevoke),
+            18 => Some(Self::LeaseExpire),
+            19 => Some(Self::LeaseCheckpoint),
             _ => None,
         }
     }
@@ -83,6 +99,8 @@ pub enum Command {
     Compact(CompactionRequest),
     /// Nothing.
     Noop,
+    /// About leases.
+    Lease(LeaseCommand),
 }
 
 /// Why bytes are not a batch that this version can apply. The member that meets one must stop: skipping what
@@ -294,6 +312,12 @@ fn decode(kind: Kind, payload: Bytes) -> Result<Command, Malformed> {
         Kind::Compact => Command::Compact(CompactionRequest::decode(payload).map_err(malformed)?),
         Kind::Noop if payload.is_empty() => Command::Noop,
         Kind::Noop => return Err(Malformed::Payload(kind)),
+        Kind::LeaseGrant => LeaseCommand::Grant(Message::decode(payload).map_err(malformed)?).into(),
+        Kind::LeaseRevoke => LeaseCommand::Revoke(Message::decode(payload).map_err(malformed)?).into(),
+        Kind::LeaseExpire => {
+            LeaseCommand::Expire(LeaseExpiry::decode(&payload).map_err(|_| Malformed::Payload(kind))?).into()
+        }
+        Kind::LeaseCheckpoint => LeaseCommand::Checkpoint(Message::decode(payload).map_err(malformed)?).into(),
     })
 }
 

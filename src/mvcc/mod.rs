@@ -15,7 +15,7 @@ mod error;
 mod hash;
 mod history;
 mod intervals;
-mod leases;
+mod lease;
 mod plan;
 mod position;
 mod quicksort;

@@ -9,7 +9,7 @@
 
 use super::values::Proposal;
 use crate::command::Kind;
-use crate::limits::{PAGE_BYTES, REPLICA_PAGES_PER_WRITE, TREE_BODY_INLINE_BYTES_MAX, TXN_OPS_MAX_DEFAULT};
+use crate::limits::{LEASE_CHECKPOINTS_PER_BATCH_MAX, PAGE_BYTES, REPLICA_PAGES_PER_WRITE, TREE_BODY_INLINE_BYTES_MAX, TXN_OPS_MAX_DEFAULT};
 use crate::raft::wide;
 
 /// What applying commands may take, added up.
@@ -61,7 +61,8 @@ pub(super) fn judge(facts: Facts, on_their_way: Footprint, proposal: &Proposal) 
 pub(super) fn pages_wanted(facts: Facts, on_their_way: Footprint, proposal: &Proposal) -> u64 {
     let reserved = match proposal.kind {
         Kind::DeleteRange | Kind::Compact | Kind::Noop => 0,
-        Kind::Put | Kind::Txn => facts.pages_reserved,
+        Kind::LeaseRevoke | Kind::LeaseExpire | Kind::LeaseCheckpoint => 0,
+        Kind::Put | Kind::Txn | Kind::LeaseGrant => facts.pages_reserved,
     };
     reserved.saturating_add(on_their_way.plus(Footprint::of(proposal)).pages(facts.pages_used))
 }
@@ -73,6 +74,9 @@ impl Footprint {
         // The shortest write within a txn takes about 16 bytes.
         let writes = match proposal.kind {
             Kind::Put | Kind::DeleteRange | Kind::Compact => 1,
+            Kind::LeaseGrant | Kind::LeaseRevoke | Kind::LeaseExpire => 1,
+            // The shortest checkpoint takes about 4 bytes.
+            Kind::LeaseCheckpoint => (1 + length / 4).min(LEASE_CHECKPOINTS_PER_BATCH_MAX),
             Kind::Txn => (1 + length / 16).min(TXN_OPS_MAX_DEFAULT),
             Kind::Noop => 0,
         };

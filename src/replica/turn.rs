@@ -292,9 +292,12 @@ impl Replica {
 fn physical_revision(outcome: &Outcome) -> Option<Revision> {
     match outcome.response {
         Response::Compact { compacted, physical_wait: true } => Some(compacted),
-        Response::Compact { .. } | Response::Put(_) | Response::DeleteRange(_) | Response::Txn(_) | Response::Noop => {
-            None
-        }
+        Response::Compact { .. }
+        | Response::Put(_)
+        | Response::DeleteRange(_)
+        | Response::Txn(_)
+        | Response::Noop
+        | Response::Lease(_) => None,
     }
 }
 

@@ -93,7 +93,7 @@ async fn propose<M: Member>(service: &Service<M>, kind: Kind, size: usize, messa
             rpc::framed(&CompactionResponse { header })
         }
         // Clients have no way to propose it.
-        Response::Noop => rpc::framed(&CompactionResponse { header }),
+        Response::Noop | Response::Lease(_) => rpc::framed(&CompactionResponse { header }),
     })
 }
 
