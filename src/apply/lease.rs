@@ -10,11 +10,7 @@ use crate::mvcc::{Error, Writer};
 use crate::types::{LeaseId, Term};
 
 /// Executes a command of an entry of `term`.
-pub(super) fn execute(
-    writer: &mut Writer<'_, '_>,
-    term: Term,
-    command: &LeaseCommand,
-) -> Result<LeaseResponse, Error> {
+pub(super) fn execute(writer: &mut Writer<'_, '_>, term: Term, command: &LeaseCommand) -> Result<LeaseResponse, Error> {
     match command {
         LeaseCommand::Grant(request) => {
             let lease = writer.lease_grant(LeaseId(request.id), request.ttl)?;

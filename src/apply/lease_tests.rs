@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Answer, Applied, Applier, CommittedEntry, Payload};
 use crate::command::{
-    BatchBuilder, Command, DeleteRangeRequest, Kind, LeaseCheckpoint, LeaseCheckpointRequest, LeaseCommand, LeaseExpiry,
-    LeaseGrantRequest, LeaseResponse, LeaseRevokeRequest, PutRequest, Response,
+    BatchBuilder, Command, DeleteRangeRequest, Kind, LeaseCheckpoint, LeaseCheckpointRequest, LeaseCommand,
+    LeaseExpiry, LeaseGrantRequest, LeaseResponse, LeaseRevokeRequest, PutRequest, Response,
 };
 use crate::lease::{self, Change, Lease};
 use crate::limits::LEASE_TTL_SECONDS_MAX;

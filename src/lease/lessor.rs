@@ -230,8 +230,9 @@ impl Lessor {
             }
             return Renewal::Wait;
         }
-        // The wheel still has the old time; when that comes, it is set again.
-        slot.deadline = now.after(seconds(slot.lease.ttl_seconds));
+        // The wheel still has the old time; when that comes, it is set again. A new leader has given more than the whole
+        // time: that is not taken back.
+        slot.deadline = slot.deadline.max(now.after(seconds(slot.lease.ttl_seconds)));
         Renewal::Renewed(slot.lease.ttl_seconds)
     }
 
@@ -248,7 +249,8 @@ impl Lessor {
 
     /// Every lease, the one that is up first in front; in the order of the ids where nobody keeps time.
     pub fn list(&self) -> Vec<LeaseId> {
-        let mut leases: Vec<(Now, LeaseId)> = self.slots.iter().flatten().map(|slot| (slot.deadline, slot.lease.id)).collect();
+        let mut leases: Vec<(Now, LeaseId)> =
+            self.slots.iter().flatten().map(|slot| (slot.deadline, slot.lease.id)).collect();
         if !self.leading {
             leases.iter_mut().for_each(|(deadline, _)| *deadline = Now(0));
         }

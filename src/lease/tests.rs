@@ -44,7 +44,7 @@ fn leading(now: Now, leases: Vec<Lease>, config: Config) -> Lessor {
 }
 
 /// What a lease is in the model: when it is up, and when its expiry was proposed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Known {
     ttl: i64,
     up: u64,
@@ -79,23 +79,29 @@ impl Model {
                     None => Renewal::NotFound,
                     Some(known) if known.up <= self.now || known.proposed.is_some() => Renewal::Wait,
                     Some(known) => {
-                        known.up = self.now + known.ttl.cast_unsigned() * 1000;
+                        known.up = known.up.max(self.now + known.ttl.cast_unsigned() * 1000);
                         Renewal::Renewed(known.ttl)
                     }
                 };
                 assert_eq!(renewal, expected, "seed {}", self.seed);
             }
             4 => {
-                let remaining = self.lessor.remaining(now, LeaseId(id)).map(|left| (left.seconds, left.granted_seconds));
-                let expected = self.leases.get(&id).map(|known| {
-                    (i64::try_from(known.up.saturating_sub(self.now) / 1000).unwrap(), known.ttl)
-                });
+                let remaining =
+                    self.lessor.remaining(now, LeaseId(id)).map(|left| (left.seconds, left.granted_seconds));
+                let expected = self
+                    .leases
+                    .get(&id)
+                    .map(|known| (i64::try_from(known.up.saturating_sub(self.now) / 1000).unwrap(), known.ttl));
                 assert_eq!(remaining, expected, "seed {}", self.seed);
             }
             5 if random.below(20) == 0 => {
                 self.lessor.promote(now);
                 for known in self.leases.values_mut() {
-                    *known = Known { ttl: known.ttl, up: self.now + known.ttl.cast_unsigned() * 1000 + 1000, proposed: None };
+                    *known = Known {
+                        ttl: known.ttl,
+                        up: self.now + known.ttl.cast_unsigned() * 1000 + 1000,
+                        proposed: None,
+                    };
                 }
             }
             _ => self.pass(random.below(3000)),
@@ -130,7 +136,7 @@ impl Model {
         }
         for (id, known) in &self.leases {
             let since = known.proposed.map_or(known.up, |before| before + 3000);
-            assert!(since + 200 > self.now, "seed {}: {id} is late, {since} at {}", self.seed, self.now);
+            assert!(since + 200 > self.now, "seed {}: {id} is late: {known:?} at {}", self.seed, self.now);
         }
     }
 }
@@ -185,7 +191,10 @@ fn only_a_leader_renews_and_expires() {
     assert_eq!(lessor.poll_expired(at(66_068)), [LeaseId(7)]);
     assert_eq!(lessor.renew(at(66_069), LeaseId(7)), Renewal::Wait, "its revocation is under way");
     assert!(lessor.poll_expired(at(68_000)).is_empty());
-    assert_eq!(lessor.poll_expired(at(66_068).after(LEASE_EXPIRY_RETRY).after(Duration::from_millis(68))), [LeaseId(7)]);
+    assert_eq!(
+        lessor.poll_expired(at(66_068).after(LEASE_EXPIRY_RETRY).after(Duration::from_millis(68))),
+        [LeaseId(7)]
+    );
     lessor.demote();
     assert_eq!(lessor.renew(at(70_000), LeaseId(3)), Renewal::NotLeader);
     lessor.promote(at(70_000));
@@ -247,6 +256,9 @@ fn rows_round_trip_and_refusals_write_nothing() {
     assert_eq!(attached(&view, LeaseId(5), None, 9).unwrap(), [&b""[..], b"a", b"ab", b"b"]);
     assert_eq!(attached(&view, LeaseId(5), Some(b"a"), 1).unwrap(), [b"ab"]);
     assert_eq!((exists(&view, LeaseId(0)), exists(&view, LeaseId(7))), (Ok(()), Err(Error::NotFound)));
-    assert_eq!(reattach(&mut txn, b"x", LeaseId(5), LeaseId(0)), Err(Error::Damaged("a key was not attached to its lease")));
+    assert_eq!(
+        reattach(&mut txn, b"x", LeaseId(5), LeaseId(0)),
+        Err(Error::Damaged("a key was not attached to its lease"))
+    );
     txn.commit(Stamp::default());
 }

@@ -54,7 +54,12 @@ fn shift(level: usize) -> u32 {
 impl Wheel {
     /// A wheel without entries that stands at `present`.
     pub(super) fn new(present: u64) -> Self {
-        Self { present: present.min(TICK_MAX), heads: [[NONE; SLOTS]; LEVELS], occupied: [0; LEVELS], links: Vec::new() }
+        Self {
+            present: present.min(TICK_MAX),
+            heads: [[NONE; SLOTS]; LEVELS],
+            occupied: [0; LEVELS],
+            links: Vec::new(),
+        }
     }
 
     /// Sets `entry` for `tick`, at the earliest the next one. It may have been set before.

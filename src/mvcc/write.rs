@@ -217,7 +217,13 @@ impl<'t, 's> Writer<'t, 's> {
     }
 
     /// Adds a version to both trees and takes the weight from the one before.
-    pub(super) fn write(&mut self, key: &[u8], head: Head, value: &[u8], previous: Option<Previous>) -> Result<(), Error> {
+    pub(super) fn write(
+        &mut self,
+        key: &[u8],
+        head: Head,
+        value: &[u8],
+        previous: Option<Previous>,
+    ) -> Result<(), Error> {
         let at = At { main: self.next_main(), sub: self.changes };
         if let Some(previous) = previous {
             assert!(previous.at < at, "history goes forward: {at:?} after {:?}", previous.at);

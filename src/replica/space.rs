@@ -9,7 +9,10 @@
 
 use super::values::Proposal;
 use crate::command::Kind;
-use crate::limits::{LEASE_CHECKPOINTS_PER_BATCH_MAX, PAGE_BYTES, REPLICA_PAGES_PER_WRITE, TREE_BODY_INLINE_BYTES_MAX, TXN_OPS_MAX_DEFAULT};
+use crate::limits::{
+    LEASE_CHECKPOINTS_PER_BATCH_MAX, PAGE_BYTES, REPLICA_PAGES_PER_WRITE, TREE_BODY_INLINE_BYTES_MAX,
+    TXN_OPS_MAX_DEFAULT,
+};
 use crate::raft::wide;
 
 /// What applying commands may take, added up.
