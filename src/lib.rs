@@ -17,6 +17,7 @@ pub mod tree;
 pub mod wal;
 pub mod lease;
 pub mod mvcc;
+pub mod watch;
 pub mod apply;
 pub mod raft;
 pub mod replica;

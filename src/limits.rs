@@ -190,6 +190,47 @@ pub const MVCC_HASHED_ROWS_MAX: u64 = 32_768;
 /// Keys that a deletion takes out of the pages at a time: bounds what a deletion of a million keys holds.
 pub const MVCC_DELETE_KEYS_PER_CHUNK: usize = 1024;
 
+// ---- watch ----
+
+/// What may wait for one stream's client before its watchers stall: some seconds of a busy prefix, and what a client that
+/// does not read costs. One batch may go beyond.
+pub const WATCH_STREAM_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// What a message that waits costs beside its events.
+pub const WATCH_MESSAGE_BYTES: usize = 96;
+
+/// What may wait for all clients of a shard, counting shared bytes once a stream, before streams get less. Stops ten
+/// thousand clients that do not read.
+pub const WATCH_SHARD_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// What may wait for one stream then.
+pub const WATCH_STREAM_BYTES_SCARCE: usize = 64 * 1024;
+
+/// Events of several revisions travel together up to this size; one revision is never split for it.
+pub const WATCH_BATCH_BYTES: usize = 64 * 1024;
+
+/// Encoded messages handed over at once.
+pub const WATCH_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Events below this size are copied behind their message's head; larger ones are shared by all their watchers.
+pub const WATCH_COPIED_BYTES_MAX: usize = 16 * 1024;
+
+/// Cells that one step of a shard's watchers looks at before other tasks have their turn: some hundred microseconds.
+pub const WATCH_CELLS_PER_STEP: usize = 2048;
+
+/// Cells that a watcher that is behind looks at before the next one has its turn.
+pub const WATCH_CELLS_PER_TURN: usize = 1024;
+
+/// Watchers on one stream. Clients have some thousands at most; each costs about 300 bytes.
+pub const WATCHES_PER_STREAM_MAX: usize = 128 * 1024;
+
+/// The part of the progress interval by which streams' tickers differ, so that they do not tick together: etcd's figure.
+pub const WATCH_PROGRESS_JITTER_PART: u64 = 10;
+
+const _: () = assert!(WATCH_STREAM_BYTES_SCARCE < WATCH_STREAM_BYTES_MAX && WATCH_BATCH_BYTES < WATCH_STREAM_BYTES_MAX);
+const _: () = assert!(WATCH_CELLS_PER_TURN <= WATCH_CELLS_PER_STEP, "a step has a whole turn in it");
+const _: () = assert!(WATCH_COPIED_BYTES_MAX <= WATCH_CHUNK_BYTES, "what is copied fits a chunk");
+
 // ---- apply ----
 
 // ---- raft ----

@@ -12,6 +12,7 @@ mod compact;
 mod compare;
 mod count;
 mod error;
+mod feed;
 mod hash;
 mod history;
 mod intervals;
@@ -35,6 +36,7 @@ mod write;
 
 pub use compact::{Compaction, compact_step, resume_compaction};
 pub use error::Error;
+pub use feed::{Event, Feed, Place, Seen, Visit};
 pub use hash::{HashKv, KvHash};
 pub use position::Position;
 pub use range::range;
