@@ -94,6 +94,10 @@ impl Member for Store {
         MemberStatus { term: Term(1), leader: MEMBER, ..MemberStatus::default() }
     }
 
+    fn on_damage(&self, error: &ringbolt::mvcc::Error) {
+        panic!("a store in memory is never damaged: {error}");
+    }
+
     fn identity(&self) -> &Identity {
         &self.0.identity
     }

@@ -453,6 +453,10 @@ pub const ZERO_FILL_BYTES: usize = 1 << 20;
 /// The pause after each such write: 64 MiB then take at least a third of a second, well below the time in which the
 /// fastest writer fills the segment before.
 pub const ZERO_FILL_PAUSE_MS: u64 = 4;
+
+/// Mapped files that a fault is told by name of: the tree, and at a start all segments of the WAL and its mark.
+pub const MAPPINGS_LISTED_MAX: usize = 2 * WAL_SEGMENTS_MAX + 2;
+
 // ---- net ----
 
 /// Tries to bind an address that is in use before a start gives up, `BIND_RETRY` apart: 2 s together.
@@ -580,3 +584,6 @@ pub const BLOCKING_THREADS: usize = 2;
 
 /// How long a stop waits for open calls. Below the 5 s after which supervisors of etcd commonly lose patience.
 pub const DRAIN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Different damages that the reads of one shard tell of in the log. What clients ask for again and again is told once.
+pub const DAMAGE_LINES_MAX: usize = 64;

@@ -22,7 +22,8 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     };
-    drop(logger);
-    log_thread.join();
+    // Not a join: a task that an executor left behind may hold a logger for ever.
+    logger.flush();
+    drop(log_thread);
     code
 }

@@ -9,17 +9,23 @@ use std::sync::Arc;
 
 use crate::config::{Bootstrap, Config, Quota, bootstrap};
 use crate::disk::bus_error;
-use crate::disk::open::{Paths, Store, StoreLog, Wanted, open};
+use crate::disk::open::{OpenError, Paths, Store, StoreLog, Wanted, logged_identity, open};
 use crate::disk::open_files::raise_open_files_max;
 use crate::identity::Url;
 use crate::log::{Level, Logger, Record};
 use crate::net::{Address, Bound};
-use crate::preflight::{DataDirectory, Started, available_cores, bind_problem, resolve};
+use crate::preflight::{Started, available_cores, bind_problem, resolve};
 use crate::replica::{self, Replica, installed_index};
 use crate::service::{Identity, Settings};
-use crate::shard::{self, Board, Common, Plan, StopSignals};
-use crate::types::{BootNonce, Now};
+use crate::shard::{self, Board, Common, Plan, StopSignals, end_of_replica};
+use crate::types::{BootNonce, MemberId, Now};
 use crate::{limits, wal};
+
+/// Who a member is, and the voters of its cluster if the store is new.
+struct Founding {
+    identity: wal::Identity,
+    voters: Vec<MemberId>,
+}
 
 /// Serves until a signal comes. An error is the record to end with.
 pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
@@ -29,20 +35,20 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
         logger.warn("could not raise the limit of open files", &[("error", error.to_string().into())]);
     }
     bus_error::install();
-    let resolve = |host_port: &str| resolve(host_port, logger);
-    let bootstrap = bootstrap(config, &resolve).map_err(|why| fatal("discovery failed", why))?;
+    let paths = Paths { tree: directory.db.clone(), wal: directory.wal.clone() };
+    let founding = membership(&paths, config, logger)?;
     let listeners = bind(config)?;
     let nonce = BootNonce(rand::random());
-    let store = open_store(directory, &bootstrap, config, nonce)?;
+    let store = open_store(&paths, founding.identity, config, nonce)?;
     let tree_file = Arc::clone(&store.tree_file);
-    let replica = start_replica(config, &bootstrap, nonce, store, logger)?;
+    let replica = start_replica(config, &founding, nonce, store, logger)
+        .map_err(|error| fatal("the data directory is not in order", end_of_replica(&paths, &error)))?;
     let plan = Plan {
         shards: config.shards.unwrap_or_else(available_cores).max(1),
         listeners,
         replica,
         tree_file,
-        wal_directory: directory.wal.clone(),
-        common: common(config, &bootstrap),
+        common: common(config, founding.identity, paths, logger),
         settings: Settings {
             request_bytes_max: config.requests.bytes_max,
             txn_ops_max: config.requests.txn_ops_max,
@@ -55,6 +61,22 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
 
 fn fatal(message: &'static str, why: impl ToString) -> Record {
     Record::new(Level::Fatal, message, vec![("error", why.to_string().into())])
+}
+
+/// Who this member is and who votes: by its log, and at the first start by the flags, which count for nothing later.
+fn membership(paths: &Paths, config: &Config, logger: &Logger) -> Result<Founding, Record> {
+    if let Some(identity) = logged_identity(paths).map_err(not_in_order)? {
+        // The voters are looked at only if the first start was cut short before the tree held them: a member alone.
+        return Ok(Founding { identity, voters: vec![identity.member] });
+    }
+    let begun = bootstrap(config, &|host_port: &str| resolve(host_port, logger));
+    let Bootstrap { cluster, local, members } = begun.map_err(|why| fatal("discovery failed", why))?;
+    let voters = members.iter().map(|member| member.id).collect();
+    Ok(Founding { identity: wal::Identity { cluster, member: local }, voters })
+}
+
+fn not_in_order(error: OpenError) -> Record {
+    fatal("the data directory is not in order; nothing was changed", error)
 }
 
 fn bind(config: &Config) -> Result<Vec<Bound>, Record> {
@@ -94,38 +116,31 @@ fn address(url: &Url) -> std::io::Result<Address> {
         .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::AddrNotAvailable))
 }
 
-fn open_store(
-    directory: &DataDirectory,
-    bootstrap: &Bootstrap,
-    config: &Config,
-    nonce: BootNonce,
-) -> Result<Store, Record> {
-    let paths = Paths { tree: directory.db.clone(), wal: directory.wal.clone() };
+fn open_store(paths: &Paths, identity: wal::Identity, config: &Config, nonce: BootNonce) -> Result<Store, Record> {
     let wanted = Wanted {
-        identity: wal::Identity { cluster: bootstrap.cluster, member: bootstrap.local },
+        identity,
         boot: nonce,
         log: wal::Config::default(),
         entries_kept: config.raft.catchup_entries,
         installed_index,
     };
-    open(&paths, &wanted).map_err(|error| fatal("the data directory is not in order; nothing was changed", error))
+    open(paths, &wanted).map_err(not_in_order)
 }
 
 fn start_replica(
     config: &Config,
-    bootstrap: &Bootstrap,
+    founding: &Founding,
     nonce: BootNonce,
     store: Store,
     logger: &Logger,
-) -> Result<Replica, Record> {
-    let voters = bootstrap.members.iter().map(|member| member.id).collect();
+) -> Result<Replica, replica::Error> {
     let replica_config = replica::Config {
         tick: config.raft.heartbeat,
         election_ticks: usize::try_from(config.raft.election_ticks).unwrap_or(usize::MAX),
         catch_up_entries: config.raft.catchup_entries,
-        ..replica::Config::new(bootstrap.local, nonce, rand::random(), voters)
+        ..replica::Config::new(founding.identity.member, nonce, rand::random(), founding.voters.clone())
     };
-    let outcome = match store.log {
+    match store.log {
         StoreLog::New(log) => Replica::create(replica_config, Now(0), store.tree, *log),
         StoreLog::Recovered(recovered) => {
             for note in &recovered.notes {
@@ -133,15 +148,14 @@ fn start_replica(
             }
             Replica::open(replica_config, Now(0), store.tree, *recovered)
         }
-    };
-    outcome.map_err(|error| fatal("the data directory is not in order", error))
+    }
 }
 
-fn common(config: &Config, bootstrap: &Bootstrap) -> Common {
+fn common(config: &Config, identity: wal::Identity, paths: Paths, logger: &Logger) -> Common {
     Common {
         identity: Identity {
-            cluster_id: bootstrap.cluster,
-            member_id: bootstrap.local,
+            cluster_id: identity.cluster,
+            member_id: identity.member,
             name: config.name.clone(),
             peer_urls: config.advertise.peer_texts(),
             client_urls: config.advertise.client_texts(),
@@ -151,5 +165,7 @@ fn common(config: &Config, bootstrap: &Bootstrap) -> Common {
             Quota::Bytes(bytes) => bytes,
             Quota::Unbounded => u64::MAX,
         },
+        paths,
+        logger: logger.clone(),
     }
 }

@@ -98,6 +98,12 @@ impl LogFiles {
             .dma_open(&path)
             .await
             .map_err(|error| self.failed(name, "open", io::Error::from(error)))?;
+        // Several writes to a new file are under way at once, and each may have opened it: the first one's stays.
+        let opened_meanwhile = self.open.borrow().get(&name).map(Rc::clone);
+        if let Some(first) = opened_meanwhile {
+            file.close().await.map_err(|error| self.failed(name, "close", io::Error::from(error)))?;
+            return Ok(first);
+        }
         // SAFETY: a plain system call on an open descriptor.
         if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
             return Err(self.failed(name, "lock", io::Error::last_os_error()));
@@ -227,4 +233,34 @@ fn zero_fill(path: &Path, bytes: u64) -> Result<(), Error> {
 #[expect(clippy::disallowed_methods, reason = "a blocking thread of its own, not an executor")]
 fn pause() {
     std::thread::sleep(Duration::from_millis(limits::ZERO_FILL_PAUSE_MS));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wal::SegmentId;
+
+    #[test]
+    fn writes_to_a_new_file_at_once_share_one_descriptor() {
+        let directory =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/tmp/log-files-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = FileName::Segment(SegmentId(1));
+        run_blocking(&directory, Step::Create { file, bytes: 4 * 4096 }).unwrap();
+        let executor = glommio::LocalExecutorBuilder::default().make().unwrap();
+        executor.run(async {
+            let files = LogFiles::new(&directory);
+            let write = |block: u8| Write { file, offset: u64::from(block) * 4096, bytes: vec![block; 4096] };
+            let outcomes = futures_lite::future::zip(
+                files.write(write(0)),
+                futures_lite::future::zip(files.write(write(1)), files.write(write(2))),
+            );
+            let (first, (second, third)) = outcomes.await;
+            first.and(second).and(third).unwrap();
+            files.close().await.unwrap();
+        });
+        let bytes = std::fs::read(directory.join(file.to_string())).unwrap();
+        assert!((0u8..3).all(|block| bytes[usize::from(block) * 4096] == block));
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use crate::disk::bus_error::Listed;
 use crate::disk::error::Error;
 use crate::limits;
 use crate::types::PageNumber;
@@ -29,6 +30,7 @@ pub struct TreeFile {
     path: PathBuf,
     base: NonNull<u8>,
     reserved_bytes: usize,
+    listed: Listed,
 }
 
 // SAFETY: the file and the path are Send and Sync; `base` is an address that is valid on every thread for the life of
@@ -72,7 +74,8 @@ impl TreeFile {
         // Random access: read-ahead on a B+tree fault would fill memory with neighbours that nobody asked for.
         // SAFETY: the range was just mapped and advice changes no content.
         unsafe { libc::madvise(address, reserved_bytes, libc::MADV_RANDOM) };
-        Ok(Arc::new(Self { file, path: path.to_path_buf(), base, reserved_bytes }))
+        let listed = Listed::new(base, reserved_bytes, path);
+        Ok(Arc::new(Self { file, path: path.to_path_buf(), base, reserved_bytes, listed }))
     }
 
     /// Where page 0 lies.
@@ -165,6 +168,7 @@ impl TreeFile {
 
 impl Drop for TreeFile {
     fn drop(&mut self) {
+        self.listed.end();
         // SAFETY: the whole of our own mapping; whoever holds an address into it holds an Arc of this value as well.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.reserved_bytes) };
     }

@@ -3,6 +3,7 @@
 
 pub mod bus_error;
 pub mod checkpoint;
+pub mod damage;
 pub mod error;
 pub mod log;
 pub mod map;

@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::disk::damage::Damage;
 use crate::disk::error::Error;
 use crate::disk::log::{run_blocking, wait_for_writes};
 use crate::disk::map::TreeFile;
@@ -82,20 +83,16 @@ pub enum OpenError {
     },
 }
 
-const CURE: &str = "restore the member from a snapshot or from a copy of its whole data directory";
-
 impl fmt::Display for OpenError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disk(error) => write!(formatter, "{error}"),
             Self::Log { directory, error } => write!(formatter, "in {}: {error}", directory.display()),
-            Self::Tree { file, error } => write!(formatter, "{}: {}{error}; {CURE}", file.display(), offset_of(error)),
-            Self::LogMissing { directory, tree } => write!(
-                formatter,
-                "{}: the write-ahead log is missing, and {} may lack what it held; {CURE}",
-                directory.display(),
-                tree.display()
-            ),
+            Self::Tree { file, error } => write!(formatter, "{}", Damage::of_tree(file, error)),
+            Self::LogMissing { directory, tree } => {
+                let what = format!("the write-ahead log is missing, and {} may lack what it held", tree.display());
+                write!(formatter, "{}", Damage::of(directory, what))
+            }
         }
     }
 }
@@ -105,14 +102,6 @@ impl std::error::Error for OpenError {}
 impl From<Error> for OpenError {
     fn from(error: Error) -> Self {
         Self::Disk(error)
-    }
-}
-
-fn offset_of(error: &tree::Error) -> String {
-    if let tree::Error::Corrupt { page, .. } = error {
-        format!("offset {}: ", page.0.saturating_mul(limits::TREE_PAGE_BYTES))
-    } else {
-        String::new()
     }
 }
 
@@ -135,6 +124,12 @@ impl Wanted {
     fn installed_index(&self, stamp: &Stamp) -> RaftIndex {
         (self.installed_index)(stamp)
     }
+}
+
+/// Whose store is in `paths`, by its log; `None` if there is no log, or nothing readable in it. Nothing is changed.
+pub fn logged_identity(paths: &Paths) -> Result<Option<Identity>, OpenError> {
+    let files = Files::read(&paths.wal, &names_in(&paths.wal)?)?;
+    Ok(wal::logged_identity(&files.segments(), files.mark()))
 }
 
 /// Opens or makes the store in `paths`.

@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::ptr::NonNull;
 
+use crate::disk::bus_error::Listed;
 use crate::disk::error::Error;
 
 /// A file's bytes, mapped for reading.
@@ -17,6 +18,7 @@ use crate::disk::error::Error;
 pub struct MappedFile {
     base: NonNull<u8>,
     length: usize,
+    listed: Option<Listed>,
 }
 
 impl MappedFile {
@@ -28,7 +30,7 @@ impl MappedFile {
         let length =
             usize::try_from(length).map_err(|_| failed("map", io::Error::from(io::ErrorKind::InvalidInput)))?;
         if length == 0 {
-            return Ok(Self { base: NonNull::dangling(), length });
+            return Ok(Self { base: NonNull::dangling(), length, listed: None });
         }
         // SAFETY: a fresh private read-only mapping at an address of the kernel's choice.
         let address = unsafe {
@@ -39,7 +41,8 @@ impl MappedFile {
         }
         // SAFETY: the range was just mapped; the advice changes no content.
         unsafe { libc::madvise(address, length, libc::MADV_SEQUENTIAL) };
-        Ok(Self { base: NonNull::new(address.cast()).expect("mmap never answers null without MAP_FIXED"), length })
+        let base = NonNull::new(address.cast()).expect("mmap never answers null without MAP_FIXED");
+        Ok(Self { base, length, listed: Some(Listed::new(base, length, path)) })
     }
 
     /// The file's bytes.
@@ -52,6 +55,9 @@ impl MappedFile {
 
 impl Drop for MappedFile {
     fn drop(&mut self) {
+        if let Some(listed) = &mut self.listed {
+            listed.end();
+        }
         if self.length > 0 {
             // SAFETY: our own mapping, whole.
             unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };

@@ -74,6 +74,12 @@ pub fn open(options: &Options) -> Result<(Logger, LogThread), OpenError> {
     Ok((logger, LogThread { handle }))
 }
 
+impl std::fmt::Debug for Logger {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Logger").field("level", &self.level).finish_non_exhaustive()
+    }
+}
+
 impl Clone for Logger {
     fn clone(&self) -> Self {
         Self { level: self.level, format: self.format, queue: self.queue.clone(), dropped: Cell::new(0) }

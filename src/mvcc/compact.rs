@@ -21,7 +21,7 @@
 //! - finished <= scheduled <= current revision, and rows below the cursor are as the first invariant says.
 
 use super::history::{History, Purpose, ROW_CELLS};
-use super::row::{At, Change, KeyBuffer, Version};
+use super::row::{At, KeyBuffer, Version};
 use super::work::{Progress, Work};
 use super::{Error, KvHash, Writer, remembered};
 use crate::codec::{Reader, put_varint};
@@ -207,12 +207,12 @@ fn rows(view: &View<'_>, state: &Compaction, rows_max: usize) -> Result<Vec<Row>
     let mut cursor = view.cursor(TreeId::Revisions);
     cursor.seek(&state.cursor.revision_key())?;
     while rows.len() < rows_max {
-        let Some(cell) = cursor.cell()? else { break };
-        let change = Change::parse(cell)?;
+        let Some(row) = cursor.outline()? else { break };
+        let change = Version::of_row(row)?;
         if change.at.main > state.scheduled {
             break;
         }
-        rows.push(Row { at: change.at, key: change.key.to_vec(), tombstone: change.tombstone });
+        rows.push(Row { at: change.at, key: change.key.to_vec(), tombstone: change.head.tombstone });
         cursor.next()?;
     }
     Ok(rows)
@@ -233,13 +233,13 @@ fn superfluous(view: &View<'_>, row: &Row, buffer: &mut KeyBuffer) -> Result<Vec
     let mut found = Vec::new();
     let mut cursor = view.cursor(TreeId::Versions);
     cursor.seek(buffer.version(&row.key, row.at))?;
-    let own = cursor.cell()?.map(Version::parse).transpose()?;
+    let own = cursor.outline()?.map(Version::parse).transpose()?;
     if own.is_none_or(|version| version.key != row.key || version.at != row.at) {
         return Err(Error::Damaged("a revision without its version"));
     }
     loop {
         cursor.next()?;
-        let Some(cell) = cursor.cell()? else { break };
+        let Some(cell) = cursor.outline()? else { break };
         let version = Version::parse(cell)?;
         if version.key != row.key {
             break;
@@ -255,6 +255,6 @@ fn superfluous(view: &View<'_>, row: &Row, buffer: &mut KeyBuffer) -> Result<Vec
 /// Removes one version from both trees.
 fn remove(txn: &mut Txn<'_>, key: &[u8], at: At, buffer: &mut KeyBuffer) -> Result<(), Error> {
     let version = txn.remove(TreeId::Versions, buffer.version(key, at))?;
-    let row = txn.remove(TreeId::Revisions, &at.revision_key())?;
+    let row = txn.remove(TreeId::Revisions, buffer.row(key, at))?;
     if version && row { Ok(()) } else { Err(Error::Damaged("the two trees do not hold the same rows")) }
 }

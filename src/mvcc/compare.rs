@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use super::Error;
 use super::bounds::KeyRange;
-use super::row::Version;
+use super::row::{Values, Version};
 use super::walk::{Direction, Mode, Step, Walk};
 use crate::command::Compare;
 use crate::command::compare::{CompareResult, CompareTarget, TargetUnion};
@@ -28,20 +28,20 @@ pub(super) fn all_hold(view: &View<'_>, compares: &[Compare]) -> Result<bool, Er
 fn holds(view: &View<'_>, compare: &Compare) -> Result<bool, Error> {
     let range = KeyRange::new(&compare.key, &compare.range_end);
     let mut walk = Walk::new(view, &range, (Mode::Current, Direction::Ascending), None);
-    let mut any = false;
+    let (mut any, mut values) = (false, Values::new(view));
     while let Step::Live(version) = walk.step()? {
         any = true;
-        if !holds_for(compare, Some(&version)) {
+        if !holds_for(compare, Some(&version), &mut values)? {
             return Ok(false);
         }
         if range.is_single() {
             break;
         }
     }
-    Ok(any || holds_for(compare, None))
+    Ok(any || holds_for(compare, None, &mut values)?)
 }
 
-fn holds_for(compare: &Compare, version: Option<&Version<'_>>) -> bool {
+fn holds_for(compare: &Compare, version: Option<&Version<'_>>, values: &mut Values<'_>) -> Result<bool, Error> {
     let number = |value: Option<i64>, given: i64| value.unwrap_or(0).cmp(&given);
     let ordering = match CompareTarget::try_from(compare.target) {
         Ok(CompareTarget::Version) => number(version.map(|found| found.head.version), given(compare)),
@@ -49,18 +49,18 @@ fn holds_for(compare: &Compare, version: Option<&Version<'_>>) -> bool {
         Ok(CompareTarget::Mod) => number(version.map(|found| found.at.main.0), given(compare)),
         Ok(CompareTarget::Lease) => number(version.map(|found| found.head.lease.0), given(compare)),
         Ok(CompareTarget::Value) => match version {
-            Some(found) => found.value.cmp(given_value(compare)),
-            None => return false,
+            Some(found) => values.of(found)?.cmp(given_value(compare)),
+            None => return Ok(false),
         },
         Err(_) => Ordering::Equal,
     };
-    match CompareResult::try_from(compare.result) {
+    Ok(match CompareResult::try_from(compare.result) {
         Ok(CompareResult::Equal) => ordering.is_eq(),
         Ok(CompareResult::NotEqual) => ordering.is_ne(),
         Ok(CompareResult::Greater) => ordering.is_gt(),
         Ok(CompareResult::Less) => ordering.is_lt(),
         Err(_) => true,
-    }
+    })
 }
 
 /// The number to compare with: 0 unless the union holds the field that the target names.

@@ -12,7 +12,7 @@
 
 use super::Error;
 use super::bounds::{End, KeyRange};
-use super::row::{At, Change, KeyBuffer, TAIL_FIRST, TAIL_LAST, live_keys, newest, newest_at};
+use super::row::{At, KeyBuffer, TAIL_FIRST, TAIL_LAST, Version, live_keys, newest, newest_at};
 use super::walk::{Direction, Mode, Step, Walk};
 use super::work::Work;
 use crate::limits::MVCC_COUNT_CHANGES_MIN;
@@ -108,11 +108,11 @@ impl Count {
         let mut buffer = KeyBuffer::default();
         let mut cursor = view.cursor(TreeId::Revisions);
         cursor.seek(&undone.next.revision_key())?;
-        while let Some(cell) = cursor.cell()? {
+        while let Some(row) = cursor.outline()? {
             if !work.spend(CHANGE_CELLS) {
                 return Ok(State::Undo { then, undone });
             }
-            let change = Change::parse(cell)?;
+            let change = Version::of_row(row)?;
             assert!(change.at.main > then, "only later changes are undone");
             assert!(change.at >= undone.next, "rows come in order");
             if self.range.contains(change.key) {
@@ -156,7 +156,7 @@ fn live_now(view: &View<'_>, range: &KeyRange) -> Result<i64, Error> {
 }
 
 /// What undoing everything since `then` does to the key of its last change; 0 for changes before the last.
-fn difference(view: &View<'_>, change: &Change<'_>, then: Revision, buffer: &mut KeyBuffer) -> Result<i64, Error> {
+fn difference(view: &View<'_>, change: &Version<'_>, then: Revision, buffer: &mut KeyBuffer) -> Result<i64, Error> {
     let last = newest(view, change.key, buffer)?.ok_or(Error::Damaged("a revision without its version"))?;
     if last.at != change.at {
         return Ok(0);

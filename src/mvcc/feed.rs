@@ -2,18 +2,18 @@
 //!
 //! Invariants
 //! - A walk goes on at a place, not in the tree: the next step may read a newer root.
-//! - An event is a row of the revision index; its pair and the pair before are looked up only when it is encoded.
+//! - An event is a row of the history; its value and the pair before are looked up only when it is encoded.
 //! - The pair before is what could be read at the revision before: none if the key was not there, or if that revision is
 //!   compacted.
 
 use super::compact::Compaction;
-use super::row::{At, Change, KeyBuffer, Version, newest_at};
-use super::wire::put_event;
+use super::row::{At, KeyBuffer, Values, Version, newest_at};
+use super::wire::{Shown, put_event};
 use super::{Error, Position, Work};
 use crate::tree::{Cursor, TreeId, View};
 use crate::types::Revision;
 
-/// Cells that a matching event costs: its pair and the one before.
+/// Cells that a matching event costs beside its row: its value and the pair before.
 const EVENT_CELLS: usize = 2;
 
 /// A place in history: between two changes.
@@ -47,11 +47,10 @@ pub struct Feed<'a> {
 /// One change of a key.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    view: View<'a>,
-    compacted: Revision,
-    at: At,
-    key: &'a [u8],
-    deletion: bool,
+    feed: &'a Feed<'a>,
+    version: Version<'a>,
+    /// Where its row is, if a walk stands there.
+    row: Option<&'a Cursor<'a>>,
 }
 
 /// What became of an event that was shown.
@@ -66,7 +65,7 @@ pub enum Seen {
 }
 
 /// What a walk does with an event.
-pub type Visit<'v, 'a> = &'v mut dyn FnMut(&Event<'a>) -> Result<Seen, Error>;
+pub type Visit<'v> = &'v mut dyn FnMut(&Event<'_>) -> Result<Seen, Error>;
 
 impl<'a> Feed<'a> {
     /// The history that a root holds.
@@ -86,13 +85,13 @@ impl<'a> Feed<'a> {
 
     /// Shows every change from `from` on to `visit`. Where to go on when the work was used up or it was
     /// enough, `None` at the end.
-    pub fn changes(&self, from: Place, work: &mut Work, visit: Visit<'_, 'a>) -> Result<Option<Place>, Error> {
+    pub fn changes(&self, from: Place, work: &mut Work, visit: Visit<'_>) -> Result<Option<Place>, Error> {
         let mut cursor = self.view.cursor(TreeId::Revisions);
         cursor.seek(&from.0.revision_key())?;
-        while let Some(cell) = cursor.cell()? {
-            let change = Change::parse(cell)?;
-            if !self.show(change.at, (change.key, change.tombstone), work, visit)? {
-                return Ok(Some(Place(change.at)));
+        while let Some(row) = cursor.outline()? {
+            let version = Version::of_row(row)?;
+            if !self.show(Event { feed: self, version, row: Some(&cursor) }, work, visit)? {
+                return Ok(Some(Place(version.at)));
             }
             cursor.next()?;
         }
@@ -105,7 +104,7 @@ impl<'a> Feed<'a> {
         key: &[u8],
         from: Place,
         work: &mut Work,
-        visit: Visit<'_, 'a>,
+        visit: Visit<'_>,
     ) -> Result<Option<Place>, Error> {
         let mut cursor = self.view.cursor(TreeId::Versions);
         // Newer versions stand before older ones.
@@ -115,7 +114,7 @@ impl<'a> Feed<'a> {
             cursor.prev()?;
         }
         while let Some(version) = version_of(&cursor, key)? {
-            if !self.show(version.at, (version.key, version.head.tombstone), work, visit)? {
+            if !self.show(Event { feed: self, version, row: None }, work, visit)? {
                 return Ok(Some(Place(version.at)));
             }
             cursor.prev()?;
@@ -124,18 +123,12 @@ impl<'a> Feed<'a> {
     }
 
     /// Shows one change, unless the work was used up before; whether it is behind the walk now.
-    fn show(
-        &self,
-        at: At,
-        (key, deletion): (&'a [u8], bool),
-        work: &mut Work,
-        visit: Visit<'_, 'a>,
-    ) -> Result<bool, Error> {
-        assert!(at.main <= self.position.current, "a change at {} of a store at {}", at.main, self.position.current);
+    fn show(&self, event: Event<'_>, work: &mut Work, visit: Visit<'_>) -> Result<bool, Error> {
+        let (revision, current) = (event.revision(), self.position.current);
+        assert!(revision <= current, "a change at {revision} of a store at {current}");
         if !work.spend(1) {
             return Ok(false);
         }
-        let event = Event { view: self.view, compacted: self.position.compacted, at, key, deletion };
         let seen = visit(&event)?;
         if seen == Seen::Taken {
             work.spend(EVENT_CELLS);
@@ -146,7 +139,7 @@ impl<'a> Feed<'a> {
 
 /// The version under the cursor if it is one of `key`.
 fn version_of<'a>(cursor: &Cursor<'a>, key: &[u8]) -> Result<Option<Version<'a>>, Error> {
-    let Some(cell) = cursor.cell()? else { return Ok(None) };
+    let Some(cell) = cursor.outline()? else { return Ok(None) };
     let version = Version::parse(cell)?;
     Ok((version.key == key).then_some(version))
 }
@@ -154,39 +147,39 @@ fn version_of<'a>(cursor: &Cursor<'a>, key: &[u8]) -> Result<Option<Version<'a>>
 impl<'a> Event<'a> {
     /// The revision that it is part of.
     pub fn revision(&self) -> Revision {
-        self.at.main
+        self.version.at.main
     }
 
     /// The key that changed.
     pub fn key(&self) -> &'a [u8] {
-        self.key
+        self.version.key
     }
 
     /// Whether the key was deleted.
     pub fn is_deletion(&self) -> bool {
-        self.deletion
+        self.version.head.tombstone
     }
 
     /// Appends it as one `events` field of a `WatchResponse`.
     pub fn put(&self, with_previous: bool, out: &mut Vec<u8>) -> Result<(), Error> {
-        let mut buffer = KeyBuffer::default();
-        let missing = Error::Damaged("a change without its version");
-        let version = newest_at(&self.view, self.key, self.at, &mut buffer)?.ok_or(missing.clone())?;
-        if version.at != self.at || version.head.tombstone != self.deletion {
-            return Err(missing);
-        }
-        let created = !self.deletion && version.head.create == self.at.main;
-        let previous = if with_previous && !created { self.previous(&mut buffer)? } else { None };
-        put_event(out, &version, previous.as_ref());
+        let mut values = Values::new(&self.feed.view);
+        let value = match self.row {
+            Some(cursor) => cursor.cell()?.ok_or(Error::Damaged("a row that was just there"))?.body,
+            None => values.of(&self.version)?,
+        };
+        let created = !self.is_deletion() && self.version.head.create == self.revision();
+        let previous = if with_previous && !created { self.previous(&mut values)? } else { None };
+        put_event(out, (self.version, value), previous);
         Ok(())
     }
 
-    fn previous(&self, buffer: &mut KeyBuffer) -> Result<Option<Version<'a>>, Error> {
-        let before = Revision(self.at.main.0 - 1);
-        if before < self.compacted {
+    fn previous(&self, values: &mut Values<'a>) -> Result<Option<Shown<'a>>, Error> {
+        let before = Revision(self.revision().0 - 1);
+        if before < self.feed.position.compacted {
             return Ok(None);
         }
-        let found = newest_at(&self.view, self.key, At::end_of(before), buffer)?;
-        Ok(found.filter(|version| !version.head.tombstone))
+        let found = newest_at(&self.feed.view, self.key(), At::end_of(before), &mut KeyBuffer::default())?;
+        let Some(version) = found.filter(|version| !version.head.tombstone) else { return Ok(None) };
+        Ok(Some((version, values.of(&version)?)))
     }
 }

@@ -16,14 +16,14 @@
 //! - The state is a few numbers, so that it can be stored; it holds no borrow.
 
 use super::Error;
-use super::row::{At, Change, KeyBuffer, Version, newest_at};
+use super::row::{At, KeyBuffer, Version, newest_at};
 use super::wire::{Fields, put_pair};
 use super::work::Work;
 use crate::codec::{Reader, crc32c, put_varint};
 use crate::tree::{TreeId, View};
 use crate::types::Revision;
 
-/// Cells that one row costs: itself, its version and the newest one.
+/// Cells that one row costs: itself, its value and the newest version of its key.
 pub(super) const ROW_CELLS: usize = 3;
 
 /// What the checksum is for.
@@ -72,7 +72,7 @@ impl History {
         let mut row = Vec::new();
         let mut cursor = view.cursor(TreeId::Revisions);
         cursor.seek(&self.next.revision_key())?;
-        while let Some(change) = cursor.cell()?.map(Change::parse).transpose()? {
+        while let Some(change) = cursor.outline()?.map(Version::of_row).transpose()? {
             if change.at.main > self.revision {
                 break;
             }
@@ -82,7 +82,8 @@ impl History {
             assert!(change.at >= self.next, "rows come in order");
             if self.counts(view, &change, &mut buffer)? {
                 row.clear();
-                put_etcd_row(&mut row, &version(view, &change, &mut buffer)?);
+                let cell = cursor.cell()?.ok_or(Error::Damaged("a row without its cell"))?;
+                put_etcd_row(&mut row, &change, cell.body);
                 self.checksum = crc32c(self.checksum, &row);
             }
             self.next = change.at.next()?;
@@ -97,7 +98,7 @@ impl History {
         let mut found = Kept::None;
         let mut cursor = view.cursor(TreeId::Revisions);
         cursor.seek(&self.next.revision_key())?;
-        while let Some(change) = cursor.cell()?.map(Change::parse).transpose()? {
+        while let Some(change) = cursor.outline()?.map(Version::of_row).transpose()? {
             let matters = self.next > At::FIRST || change.at.main <= self.lower;
             if change.at.main > self.revision || !matters {
                 break;
@@ -121,11 +122,11 @@ impl History {
     fn keeps(
         &self,
         view: &View<'_>,
-        change: &Change<'_>,
+        change: &Version<'_>,
         revision: Revision,
         buffer: &mut KeyBuffer,
     ) -> Result<bool, Error> {
-        if change.tombstone {
+        if change.head.tombstone {
             return Ok(self.purpose == Purpose::Compaction && change.at.main == revision);
         }
         let newest = newest_at(view, change.key, At::end_of(revision), buffer)?;
@@ -140,11 +141,11 @@ impl History {
     }
 
     /// Whether the rule lets a row in.
-    fn counts(&self, view: &View<'_>, change: &Change<'_>, buffer: &mut KeyBuffer) -> Result<bool, Error> {
+    fn counts(&self, view: &View<'_>, change: &Version<'_>, buffer: &mut KeyBuffer) -> Result<bool, Error> {
         if change.at.main > self.lower {
             return Ok(true);
         }
-        if change.tombstone {
+        if change.head.tombstone {
             // One at the lower bound is left out; one below it is gone or about to go.
             return Ok(false);
         }
@@ -193,20 +194,13 @@ fn number(reader: &mut Reader<'_>) -> Option<u32> {
     u32::try_from(reader.varint().ok()?).ok()
 }
 
-/// The version that a row of the revision index stands for.
-fn version<'a>(view: &View<'a>, change: &Change<'_>, buffer: &mut KeyBuffer) -> Result<Version<'a>, Error> {
-    newest_at(view, change.key, change.at, buffer)?
-        .filter(|version| version.at == change.at && version.head.tombstone == change.tombstone)
-        .ok_or(Error::Damaged("a revision without its version"))
-}
-
 /// A row of etcd's `key` bucket: its key, then its value.
-fn put_etcd_row(out: &mut Vec<u8>, version: &Version<'_>) {
+fn put_etcd_row(out: &mut Vec<u8>, version: &Version<'_>, value: &[u8]) {
     out.extend_from_slice(&version.at.main.0.to_be_bytes());
     out.push(b'_');
     out.extend_from_slice(&u64::from(version.at.sub).to_be_bytes());
     if version.head.tombstone {
         out.push(b't');
     }
-    put_pair(out, version, Fields::All);
+    put_pair(out, version, value, Fields::All);
 }

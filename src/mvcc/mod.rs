@@ -26,6 +26,7 @@ mod remembered;
 mod row;
 mod scan;
 mod sort;
+mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod txn;
@@ -41,6 +42,7 @@ pub use hash::{HashKv, KvHash};
 pub use position::Position;
 pub use range::range;
 pub use scan::Scan;
+pub use stream::{SortedChunks, StreamEnd};
 pub use txn::read_only_txn;
 pub use wire::Tail;
 pub use work::{Progress, Work};

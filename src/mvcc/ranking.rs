@@ -9,7 +9,7 @@
 use std::cmp::Ordering;
 
 use super::Error;
-use super::row::{At, KeyBuffer, Version, newest_at};
+use super::row::{At, Values};
 use super::work::Work;
 use crate::limits::MVCC_SORT_PREFIX_BYTES;
 use crate::tree::View;
@@ -51,12 +51,12 @@ impl Ranking {
         Self { entries, order, merged, merge: None, sorted: false, ranks, passed: 0 }
     }
 
-    /// Adds a value.
-    pub(super) fn push(&mut self, version: &Version<'_>) {
+    /// Adds a value and where it was written.
+    pub(super) fn push(&mut self, value: &[u8], at: At) {
         assert!(!self.sorted && self.merge.is_none(), "values are collected before they are ranked");
-        let length = version.value.len().min(MVCC_SORT_PREFIX_BYTES);
+        let length = value.len().min(MVCC_SORT_PREFIX_BYTES);
         self.order.push(self.entries.len());
-        self.entries.push(Entry { prefix: Box::from(&version.value[..length]), at: version.at });
+        self.entries.push(Entry { prefix: Box::from(&value[..length]), at });
     }
 
     /// Ranks until all are, or the work is spent. `keys` are those of the values, in the order of `push`.
@@ -140,12 +140,8 @@ impl Ranking {
         if ordering.is_ne() || self.entries[a].prefix.len() < MVCC_SORT_PREFIX_BYTES {
             return Ok(ordering);
         }
-        let value = |of: usize| value(view, &keys[of], self.entries[of].at);
+        let mut values = Values::new(view);
+        let mut value = |of: usize| values.at(&keys[of], self.entries[of].at);
         Ok(value(a)?.cmp(value(b)?))
     }
-}
-
-fn value<'a>(view: &View<'a>, key: &[u8], at: At) -> Result<&'a [u8], Error> {
-    let found = newest_at(view, key, at, &mut KeyBuffer::default())?;
-    Ok(found.ok_or(Error::Damaged("a version vanished from a pinned root"))?.value)
 }

@@ -16,7 +16,7 @@
 
 use super::count::Count;
 use super::plan::{Order, Plan};
-use super::row::{KeyBuffer, Version, newest_at};
+use super::row::{KeyBuffer, Values, Version, newest_at};
 use super::sort::Sorter;
 use super::walk::{Mode, Step, Walk};
 use super::wire::{self, Tail};
@@ -118,21 +118,21 @@ impl Scan {
             return Ok(None);
         }
         let (plan, fields) = (&self.plan, self.plan.fields);
-        let mut pass = Pass::default();
+        let (mut pass, mut values) = (Pass::default(), Values::new(view));
         let mut cut = Cut::None;
         let limit = plan.limit;
         let reached = walk_some(view, plan, &mut pass, work, |version, taken, work| {
             if limit == Some(taken) {
                 cut = Cut::Limit;
-                return Take::Stop;
+                return Ok(Take::Stop);
             }
             let start = out.len();
-            wire::put_kvs(out, version, fields);
+            wire::put_kvs(out, version, fields.value(version, &mut values)?, fields);
             if work.append(out.len() - start) {
-                return Take::Taken;
+                return Ok(Take::Taken);
             }
             cut = Cut::Work;
-            Take::TakenAndStop
+            Ok(Take::TakenAndStop)
         })?;
         match cut {
             Cut::None if reached => Ok(Some(Tail { more: false, count: signed(pass.live)? })),
@@ -185,6 +185,19 @@ impl Scan {
         Tail { more: self.more, count: self.count.result().expect("counted in the first pass") }
     }
 
+    /// Pairs in the answer, known when prepared.
+    pub(super) fn pairs(&self) -> u64 {
+        assert!(self.is_prepared(), "pairs are counted in the first pass");
+        self.pairs
+    }
+
+    /// The key of the answer's last pair, known when a sorted answer is prepared and nothing of it was encoded.
+    pub(super) fn last_key(&self) -> Option<&[u8]> {
+        let Phase::EncodingSorted(sorter, 0) = &self.phase else { return None };
+        let last = usize::try_from(self.pairs).ok()?.checked_sub(1)?;
+        Some(sorter.key(last))
+    }
+
     fn count(&mut self, view: &View<'_>, work: &mut Work) -> Result<Phase, Error> {
         if self.count.step(view, work)?.is_none() {
             return Ok(Phase::Counting);
@@ -204,10 +217,10 @@ impl Scan {
         let ended = walk_some(view, &self.plan, &mut pass, work, |version, taken, _| {
             more = limit == Some(taken);
             if more {
-                return Take::Stop;
+                return Ok(Take::Stop);
             }
             length += wide(wire::kvs_length(version, fields));
-            Take::Taken
+            Ok(Take::Taken)
         })?;
         self.length += length;
         if !ended {
@@ -225,13 +238,13 @@ impl Scan {
         mut sorter: Sorter,
         work: &mut Work,
     ) -> Result<Phase, Error> {
-        let window = self.plan.window;
+        let (window, mut values) = (self.plan.window, Values::new(view));
         let ended = walk_some(view, &self.plan, &mut pass, work, |version, taken, _| {
             if window == Some(taken) {
-                return Take::Stop;
+                return Ok(Take::Stop);
             }
-            sorter.push(version);
-            Take::Taken
+            sorter.push(version, &mut values)?;
+            Ok(Take::Taken)
         })?;
         if !ended {
             return Ok(Phase::Collecting(pass, sorter));
@@ -298,12 +311,13 @@ impl Scan {
         if pass.taken == pairs {
             return Ok(Phase::Done);
         }
+        let mut values = Values::new(view);
         walk_some(view, &self.plan, &mut pass, work, |version, taken, work| {
             assert!(taken < pairs, "a pair that was not measured");
             let start = out.len();
-            wire::put_kvs(out, version, fields);
+            wire::put_kvs(out, version, fields.value(version, &mut values)?, fields);
             let room = work.append(out.len() - start);
-            if taken + 1 == pairs || !room { Take::TakenAndStop } else { Take::Taken }
+            Ok(if taken + 1 == pairs || !room { Take::TakenAndStop } else { Take::Taken })
         })?;
         Ok(if pass.taken == pairs { Phase::Done } else { Phase::Encoding(pass) })
     }
@@ -315,10 +329,11 @@ impl Scan {
         out: &mut Vec<u8>,
         work: &mut Work,
     ) -> Result<Phase, Error> {
-        let fields = self.plan.fields;
+        let (fields, mut values) = (self.plan.fields, Values::new(view));
         while wide(place) < self.pairs && work.spend(1) {
             let start = out.len();
-            wire::put_kvs(out, &visible(view, self.plan.mode, sorter.key(place))?, fields);
+            let version = visible(view, self.plan.mode, sorter.key(place))?;
+            wire::put_kvs(out, &version, fields.value(&version, &mut values)?, fields);
             work.append(out.len() - start);
             place += 1;
         }
@@ -358,7 +373,7 @@ fn walk_some(
     plan: &Plan,
     pass: &mut Pass,
     work: &mut Work,
-    mut take: impl FnMut(&Version<'_>, u64, &mut Work) -> Take,
+    mut take: impl FnMut(&Version<'_>, u64, &mut Work) -> Result<Take, Error>,
 ) -> Result<bool, Error> {
     let resume = pass.last.take();
     let mut walk = Walk::new(view, &plan.range, (plan.mode, plan.direction()), resume.as_deref());
@@ -371,7 +386,7 @@ fn walk_some(
         };
         pass.live += 1;
         if plan.admits(&version) {
-            let taken = take(&version, pass.taken, work);
+            let taken = take(&version, pass.taken, work)?;
             pass.taken += u64::from(taken != Take::Stop);
             if taken == Take::Stop {
                 return Ok(true);

@@ -8,7 +8,7 @@
 use super::Error;
 use super::quicksort::Quicksort;
 use super::ranking::Ranking;
-use super::row::Version;
+use super::row::{Values, Version};
 use super::walk::Direction;
 use super::work::{Progress, Work};
 use crate::command::range_request::SortTarget;
@@ -42,7 +42,7 @@ impl Sorter {
     }
 
     /// Adds a pair; pairs come in the order of their keys.
-    pub(super) fn push(&mut self, version: &Version<'_>) {
+    pub(super) fn push(&mut self, version: &Version<'_>, values: &mut Values<'_>) -> Result<(), Error> {
         assert!(!matches!(self.phase, Phase::Sorting(_)), "pairs are collected before they are sorted");
         assert!(self.keys.last().is_none_or(|last| **last < *version.key), "pairs come in the order of their keys");
         self.keys.push(Box::from(version.key));
@@ -53,9 +53,10 @@ impl Sorter {
         };
         match &mut self.phase {
             Phase::Numbers(numbers) => numbers.push(number),
-            Phase::Values(ranking) => ranking.push(version),
+            Phase::Values(ranking) => ranking.push(values.of(version)?, version.at),
             Phase::Sorting(_) => {}
         }
+        Ok(())
     }
 
     /// Pairs collected.

@@ -90,7 +90,7 @@ impl<'a, 'r> Walk<'a, 'r> {
             Direction::Ascending => self.enter_ascending()?,
             Direction::Descending => self.enter_descending()?,
         }
-        let Some(cell) = self.cursor.cell()? else { return Ok(Step::End) };
+        let Some(cell) = self.cursor.outline()? else { return Ok(Step::End) };
         let found = Version::parse(cell)?;
         let inside = match self.direction {
             Direction::Ascending => self.range.reaches(found.key),
@@ -137,7 +137,7 @@ impl<'a, 'r> Walk<'a, 'r> {
             return Ok(());
         }
         for _ in 0..MVCC_WALK_STEPS_BEFORE_SEEK {
-            match self.cursor.cell()? {
+            match self.cursor.outline()? {
                 Some(cell) if Version::parse(cell)?.key == seen => self.cursor.next()?,
                 Some(_) | None => return Ok(()),
             };
@@ -166,7 +166,7 @@ impl<'a, 'r> Walk<'a, 'r> {
         if !beyond {
             self.cursor.seek_last()?;
         }
-        let counts = self.cursor.cell()?.is_some_and(|cell| cell.weighted);
+        let counts = self.cursor.outline()?.is_some_and(|cell| cell.weighted);
         match self.mode {
             Mode::Current if counts && !beyond => {}
             Mode::Current => _ = self.cursor.prev_weighted()?,
@@ -203,7 +203,7 @@ impl<'a, 'r> Walk<'a, 'r> {
 
     /// The version under the cursor if it is one of `key`.
     fn version_of(&self, key: &[u8]) -> Result<Option<Version<'a>>, Error> {
-        let Some(cell) = self.cursor.cell()? else { return Ok(None) };
+        let Some(cell) = self.cursor.outline()? else { return Ok(None) };
         let version = Version::parse(cell)?;
         Ok((version.key == key).then_some(version))
     }

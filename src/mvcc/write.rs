@@ -11,9 +11,9 @@ use bytes::Bytes;
 
 use super::bounds::KeyRange;
 use super::range::header;
-use super::row::{At, Head, KeyBuffer, Version, insert_change, newest};
+use super::row::{At, Head, KeyBuffer, Values, Version, insert_row, newest};
 use super::walk::{Direction, Mode, Step, Walk};
-use super::wire::{Fields, pair};
+use super::wire::pair;
 use super::{Error, Position};
 use crate::command::{DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse};
 use crate::lease;
@@ -139,12 +139,13 @@ impl<'t, 's> Writer<'t, 's> {
     ) -> Result<(Revision, Option<KeyValue>), Error> {
         let view = self.txn.view();
         let found = live(&view, &request.key, &mut self.buffer)?;
-        let shown = request.prev_kv && want == Want::Answer;
-        let prev_kv = found.filter(|_| shown).map(|version| pair(&version, Fields::All));
+        let shown = found.as_ref().filter(|_| request.prev_kv && want == Want::Answer);
+        let mut values = Values::new(&view);
+        let prev_kv = shown.map(|version| values.of(version).map(|value| pair(version, value))).transpose()?;
         // The key is there if it is to be kept: that was checked, and an earlier write of the txn cannot have
         // deleted it. Were it not, an empty value is what every member would write.
         let value = match (request.ignore_value, found) {
-            (true, Some(version)) => Bytes::copy_from_slice(version.value),
+            (true, Some(version)) => Bytes::copy_from_slice(values.of(&version)?),
             (true, None) | (false, _) => request.value.slice(..),
         };
         let lease = match (request.ignore_lease, found) {
@@ -201,11 +202,11 @@ impl<'t, 's> Writer<'t, 's> {
     ) -> Result<Vec<Victim>, Error> {
         let view = self.txn.view();
         let mut walk = Walk::new(&view, range, (Mode::Current, Direction::Ascending), last);
-        let mut victims = Vec::new();
+        let (mut victims, mut values) = (Vec::new(), Values::new(&view));
         while victims.len() < MVCC_DELETE_KEYS_PER_CHUNK {
             let Step::Live(version) = walk.step()? else { break };
             if let Some(pairs) = shown.as_deref_mut() {
-                pairs.push(pair(&version, Fields::All));
+                pairs.push(pair(&version, values.of(&version)?));
             }
             assert!(range.contains(version.key), "only keys of the range are deleted");
             victims.push(Victim { key: version.key.to_vec(), previous: Previous::of(&version) });
@@ -216,7 +217,7 @@ impl<'t, 's> Writer<'t, 's> {
         Ok(victims)
     }
 
-    /// Adds a version to both trees and takes the weight from the one before.
+    /// Adds a version to both trees, its value to Revisions, and takes the weight from the one before.
     pub(super) fn write(
         &mut self,
         key: &[u8],
@@ -232,13 +233,13 @@ impl<'t, 's> Writer<'t, 's> {
         }
         assert!(previous.is_some() || !head.tombstone, "only what lives can be deleted");
         self.head.clear();
-        head.put(&mut self.head);
+        head.put(value.len(), &mut self.head);
         let place = self.buffer.version(key, at);
-        let new = self.txn.insert(TreeId::Versions, place, &self.head, value, !head.tombstone)?;
+        let new = self.txn.insert(TreeId::Versions, place, &self.head, &[], !head.tombstone)?;
         if !new {
             return Err(Error::Damaged("a version was there before it was made"));
         }
-        insert_change(self.txn, at, key, head.tombstone)?;
+        insert_row(self.txn, (key, at), &self.head, value, &mut self.buffer)?;
         self.changes = self.changes.checked_add(1).expect("a request holds fewer than 2^32 writes");
         Ok(())
     }

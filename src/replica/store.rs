@@ -145,9 +145,9 @@ impl Store {
     fn apply_change(&mut self, driver: &mut Driver) -> Result<RaftIndex, Error> {
         let entry = self.backlog.front().expect("the caller looked at it");
         if entry.kind == EntryKind::ConfChange {
-            return Err(Error::Membership);
+            return Err(Error::Change { index: entry.index });
         }
-        let change = Change::decode(&entry.data).map_err(|_| Error::Membership)?;
+        let change = Change::decode(&entry.data).map_err(|_| Error::Change { index: entry.index })?;
         if self.changed < entry.index {
             // An impossible change is one without effect, on every member.
             driver.apply_change(&change);
@@ -359,8 +359,8 @@ pub(super) fn write_membership(tree: &mut Tree, membership: &Membership, stamp: 
 pub(super) fn read_membership(tree: &mut Tree) -> Result<Membership, Error> {
     let txn = tree.begin();
     let view = txn.view();
-    let cell = view.find(TreeId::System, MEMBERSHIP_KEY)?.ok_or(Error::Membership)?;
-    Membership::decode(cell.body).map_err(|_| Error::Membership)
+    let cell = view.find(TreeId::System, MEMBERSHIP_KEY)?.ok_or(mvcc::Error::Damaged("the members are missing"))?;
+    Membership::decode(cell.body).map_err(|_| mvcc::Error::Damaged("the members cannot be read").into())
 }
 
 fn committed(entry: &Entry) -> CommittedEntry {
@@ -377,6 +377,7 @@ fn lacks_pages(error: &Error) -> bool {
         | Error::StoreLost { .. }
         | Error::LogMissing { .. }
         | Error::Membership
+        | Error::Change { .. }
         | Error::Write(_) => false,
     }
 }

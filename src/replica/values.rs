@@ -184,8 +184,13 @@ pub enum Error {
         /// The last entry that the store has applied.
         applied: RaftIndex,
     },
-    /// What the store, the log or the configuration says about the members cannot be used.
+    /// The configuration names no members, or this is none of them.
     Membership,
+    /// A committed change of the members cannot be read.
+    Change {
+        /// The entry.
+        index: RaftIndex,
+    },
     /// A write failed.
     Write(String),
 }
@@ -262,17 +267,16 @@ impl std::fmt::Display for Error {
             Self::Raft(error) => write!(formatter, "consensus stopped: {error}"),
             Self::Apply(error) => write!(formatter, "{error}"),
             Self::Store(error) => write!(formatter, "the store cannot be used: {error}"),
-            Self::StoreLost { last } => write!(
-                formatter,
-                "the log holds entries up to {last}, but the store is new: put the store's file back, or start this \
-                 member with an empty directory as a new member"
-            ),
-            Self::LogMissing { applied } => write!(
-                formatter,
-                "the store has applied entries up to {applied}, but the log is new: put the log's files back; without \
-                 them restore this member from a snapshot, or, in a cluster, remove it and add it again"
-            ),
+            Self::StoreLost { last } => {
+                write!(formatter, "the log holds entries up to {last}, but the store is new: it was lost")
+            }
+            Self::LogMissing { applied } => {
+                write!(formatter, "the store has applied entries up to {applied}, but the log is new: it was lost")
+            }
             Self::Membership => write!(formatter, "the members of the cluster cannot be told, or this is none of them"),
+            Self::Change { index } => {
+                write!(formatter, "raft entry {index} is no change of the members that can be read")
+            }
             Self::Write(what) => write!(formatter, "a write failed and is not tried again: {what}"),
         }
     }

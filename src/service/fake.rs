@@ -3,7 +3,7 @@
 use super::member::{Identity, Member, MemberStatus, ProposeError, ReadError};
 use crate::apply::{Applier, CommittedEntry, Payload};
 use crate::command::{BatchBuilder, Kind, Outcome};
-use crate::mvcc::{Progress, compact_step};
+use crate::mvcc::{self, Progress, compact_step};
 use crate::tree::{Arena, Config, Pinned, Reader, Tree};
 use crate::types::{BootNonce, ClusterId, MemberId, RaftIndex, Revision, ShardId, Term};
 use bytes::Bytes;
@@ -22,6 +22,7 @@ struct Inner {
     propose_error: RefCell<Option<ProposeError>>,
     read_error: Cell<Option<ReadError>>,
     barriers: Cell<u32>,
+    damages: RefCell<Vec<mvcc::Error>>,
 }
 
 /// The fake. Clones are the same member.
@@ -57,6 +58,7 @@ impl FakeMember {
             propose_error: RefCell::default(),
             read_error: Cell::default(),
             barriers: Cell::default(),
+            damages: RefCell::default(),
         }))
     }
 
@@ -123,6 +125,10 @@ impl Member for FakeMember {
 
     fn status(&self) -> MemberStatus {
         self.0.status.get()
+    }
+
+    fn on_damage(&self, error: &mvcc::Error) {
+        self.0.damages.borrow_mut().push(error.clone());
     }
 
     fn identity(&self) -> &Identity {

@@ -11,7 +11,7 @@ use super::status::Error;
 use super::{metrics, version};
 use crate::command::RangeRequest;
 use crate::mvcc::{Scan, Work};
-use crate::rpc::{HttpRequest as Request, HttpResponse as Response, Status};
+use crate::rpc::{HttpRequest as Request, HttpResponse as Response};
 use ::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CONTENT_TYPE,
     HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS,
@@ -104,7 +104,7 @@ async fn health<M: Member>(service: &Service<M>, query: &Query) -> Response {
     } else {
         match read(service, query.serializable).await {
             Ok(()) => return typed(r#"{"health":"true","reason":""}"#, TEXT),
-            Err(why) => format!("RANGE ERROR:{}", Status::from(why).message),
+            Err(why) => format!("RANGE ERROR:{}", service.status_of(why).message),
         }
     };
     error(StatusCode::SERVICE_UNAVAILABLE, &format!(r#"{{"health":"false","reason":"{reason}"}}"#))
@@ -170,7 +170,7 @@ impl Check {
             Self::NonLearner => status.is_learner.then(|| "not supported for learner".to_owned()),
             Self::SerializableRead | Self::LinearizableRead => {
                 let result = read(service, self == Self::SerializableRead).await;
-                result.err().map(|why| Status::from(why).message.into_owned())
+                result.err().map(|why| service.status_of(why).message.into_owned())
             }
         }
     }

@@ -37,6 +37,9 @@ pub trait Member: Clone + 'static {
         own
     }
 
+    /// A read met a damaged page or row, which was not served: to be told to the operator.
+    fn on_damage(&self, error: &mvcc::Error);
+
     /// Who the member is.
     fn identity(&self) -> &Identity;
 

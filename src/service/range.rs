@@ -14,7 +14,7 @@ use super::server::Service;
 use super::status::Error;
 use crate::command::{RangeRequest, ResponseHeader};
 use crate::limits;
-use crate::mvcc::{self, Progress, Scan, Tail, Work, check};
+use crate::mvcc::{self, Progress, Scan, SortedChunks, Tail, Work, check};
 use crate::rpc::{Answers, Call, Reply, Status, frame};
 use crate::tree::Pinned;
 use bytes::Bytes;
@@ -38,9 +38,9 @@ pub(super) async fn range<M: Member>(service: Service<M>, call: Call) {
         Ok(Begun::Whole(framed)) => reply.message(framed).await,
         Ok(Begun::Large(large)) => {
             let sent = Box::pin(large.send(&mut reply)).await;
-            reply.finish(sent.map_or_else(Status::from, |()| Status::OK));
+            reply.finish(sent.map_or_else(|error| service.status_of(error), |()| Status::OK));
         }
-        Err(error) => reply.finish(error.into()),
+        Err(error) => reply.finish(service.status_of(error)),
     }
 }
 
@@ -51,16 +51,22 @@ pub(super) async fn range_stream<M: Member>(service: Service<M>, call: Call) {
         let (request, _) =
             service.request(&head, (&mut requests, Answers::Many), &mut reply, |_: &RangeRequest| false).await?;
         check::check_range_stream(&request)?;
+        if SortedChunks::concern(&request) {
+            return stream_sorted(&service, &mut reply, request).await;
+        }
         match begin(&service, &mut reply, &request).await? {
             Begun::Whole(framed) => {
                 let message = as_stream_message(&framed[frame::PREFIX_BYTES..]);
                 Ok(reply.write(message).await?)
             }
-            Begun::Large(large) => large.send_messages(&mut reply).await,
+            Begun::Large(mut large) => {
+                let tail = large.scan.tail();
+                large.send_messages(&mut reply, Some(tail)).await
+            }
         }
     };
     let ended = streamed.await;
-    reply.finish(ended.map_or_else(Status::from, |()| Status::OK));
+    reply.finish(ended.map_or_else(|error| service.status_of(error), |()| Status::OK));
 }
 
 /// A range whose first look at the store is done.
@@ -90,10 +96,49 @@ async fn begin<M: Member>(service: &Service<M>, reply: &mut Reply, request: &Ran
     if let Some(framed) = try_whole(&mut scan, &pinned, &header)? {
         return Ok(Begun::Whole(framed));
     }
+    prepare(&mut scan, &pinned, reply).await?;
+    Ok(Begun::Large(Box::new(Large { scan, pinned, header })))
+}
+
+async fn prepare(scan: &mut Scan, pinned: &Pinned, reply: &mut Reply) -> Result<(), Error> {
     while scan.prepare(&pinned.view(), &mut Work::cells(limits::RANGE_CELLS_PER_STEP))? == Progress::More {
         reply.turn().await?;
     }
-    Ok(Begun::Large(Box::new(Large { scan, pinned, header })))
+    Ok(())
+}
+
+/// Streams a range whose chunks are sorted each by itself.
+async fn stream_sorted<M: Member>(service: &Service<M>, reply: &mut Reply, request: RangeRequest) -> Result<(), Error> {
+    let member = service.member();
+    if !request.serializable {
+        reply.guard(member.read_barrier()).await??;
+    }
+    let mut pinned = member.pin();
+    let mut chunks = SortedChunks::new(request, service.settings().request_bytes_max);
+    loop {
+        let mut scan = Scan::new(&pinned.view(), chunks.request())?;
+        prepare(&mut scan, &pinned, reply).await?;
+        let end = chunks.on_chunk(&scan);
+        let tail = match &end {
+            None => None,
+            Some(end) => Some(Tail { count: end.tail.count + count(&pinned, &end.rest, reply).await?, ..end.tail }),
+        };
+        let header = header::at(member, scan.revision());
+        let mut part = Large { scan, pinned, header };
+        part.send_messages(reply, tail).await?;
+        if tail.is_some() {
+            return Ok(());
+        }
+        pinned = part.pinned;
+    }
+}
+
+/// How many keys a request names, if there is one.
+async fn count(pinned: &Pinned, request: &Option<RangeRequest>, reply: &mut Reply) -> Result<i64, Error> {
+    let Some(request) = request else { return Ok(0) };
+    let mut scan = Scan::new(&pinned.view(), request)?;
+    prepare(&mut scan, pinned, reply).await?;
+    Ok(scan.tail().count)
 }
 
 fn try_whole(scan: &mut Scan, pinned: &Pinned, header: &ResponseHeader) -> Result<Option<Bytes>, mvcc::Error> {
@@ -141,14 +186,15 @@ impl Large {
         }
     }
 
-    /// Sends the answer as several messages; the last one has header, `more` and `count`.
-    async fn send_messages(mut self, reply: &mut Reply) -> Result<(), Error> {
+    /// Sends the answer as several messages; the last one has header and tail, if there is one.
+    async fn send_messages(&mut self, reply: &mut Reply, tail: Option<Tail>) -> Result<(), Error> {
         let mut part = Vec::new();
         loop {
             let progress = self.encode(&mut part)?;
-            if progress == Progress::Done {
+            if progress == Progress::Done
+                && let Some(tail) = tail
+            {
                 encoding::message::encode(HEADER, &self.header, &mut part);
-                let tail: Tail = self.scan.tail();
                 tail.put(&mut part);
             }
             if progress == Progress::Done || part.len() >= limits::RANGE_CHUNK_BYTES {

@@ -9,7 +9,7 @@
 use super::member::Member;
 use super::status::Error;
 use crate::limits;
-use crate::rpc::{self, Answers, Call, Head, Reply, Requests};
+use crate::rpc::{self, Answers, Call, Head, Reply, Requests, Status};
 use bytes::Bytes;
 use http::header::HeaderName;
 use prost::Message;
@@ -75,6 +75,16 @@ impl<M: Member> Service<M> {
         self.0.context.stats()
     }
 
+    /// What a client is told of an error; damage is told to the operator, too.
+    pub(super) fn status_of(&self, error: Error) -> Status {
+        if let Error::Request(damage) = &error
+            && damage.is_fatal()
+        {
+            self.member().on_damage(damage);
+        }
+        Status::from(error)
+    }
+
     pub(super) fn settings(&self) -> &Settings {
         &self.0.settings
     }
@@ -117,6 +127,7 @@ impl<M: Member> Service<M> {
         work: impl FnOnce(Self, R, Bytes) -> F,
     ) {
         let Call { head, mut requests, mut reply } = call;
+        let service = self.clone();
         let worked = match self.request(&head, (&mut requests, Answers::One), &mut reply, |_: &R| learner_serves).await
         {
             Ok((request, message)) => {
@@ -127,7 +138,7 @@ impl<M: Member> Service<M> {
         };
         match worked {
             Ok(framed) => reply.message(framed).await,
-            Err(error) => reply.finish(error.into()),
+            Err(error) => reply.finish(service.status_of(error)),
         }
     }
 

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::command::{Kind, Outcome};
+use crate::disk::open::Paths;
 use crate::replica::{Refusal, TimeoutCause};
 use crate::service::{Identity, Member, MemberStatus, ProposeError, ReadError, Timeout};
 use crate::shard::front::Front;
 use crate::shard::mesh::Board;
+use crate::shard::report::DamageLog;
 use crate::tree::{Pinned, Reader};
 use crate::types::Revision;
+use crate::{log, mvcc};
 
 /// What is the same for every shard.
 #[derive(Clone, Debug)]
@@ -23,6 +26,10 @@ pub struct Common {
     pub board: Arc<Board>,
     /// Bytes that the tree's pages in use may take.
     pub quota_bytes: u64,
+    /// Where its files are, for what is told of them.
+    pub paths: Paths,
+    /// The process's log.
+    pub logger: log::Logger,
 }
 
 /// Cheap to clone: one for each connection.
@@ -34,12 +41,14 @@ struct Inner {
     front: Rc<Front>,
     reader: Reader,
     common: Common,
+    damage: DamageLog,
 }
 
 impl LocalMember {
     /// The member as seen through `front`, with `reader` for its reads.
     pub(super) fn new(front: Rc<Front>, reader: Reader, common: Common) -> Self {
-        Self(Rc::new(Inner { front, reader, common }))
+        let damage = DamageLog::new(common.logger.clone(), &common.paths.tree);
+        Self(Rc::new(Inner { front, reader, common, damage }))
     }
 }
 
@@ -75,6 +84,10 @@ impl Member for LocalMember {
             alarm_no_space: false,
             alarm_corrupt: false,
         }
+    }
+
+    fn on_damage(&self, error: &mvcc::Error) {
+        self.0.damage.tell(error);
     }
 
     fn identity(&self) -> &Identity {

@@ -8,11 +8,13 @@ mod member;
 mod mesh;
 mod notify;
 mod oneshot;
+mod report;
 mod server;
 mod signals;
 mod waiting;
 
 pub use member::Common;
 pub use mesh::Board;
+pub use report::end_of_replica;
 pub use server::{Plan, run};
 pub use signals::StopSignals;

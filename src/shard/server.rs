@@ -30,6 +30,7 @@ use crate::shard::front::Front;
 use crate::shard::link::{Link, send_gathered};
 use crate::shard::member::{Common, LocalMember};
 use crate::shard::mesh::{ToFront, ToReplica};
+use crate::shard::report::end_of_replica;
 use crate::shard::signals::StopSignals;
 use crate::tree;
 use crate::types::ShardId;
@@ -45,8 +46,6 @@ pub struct Plan {
     pub replica: Replica,
     /// The tree's file.
     pub tree_file: Arc<TreeFile>,
-    /// The WAL's directory.
-    pub wal_directory: std::path::PathBuf,
     /// What all shards share.
     pub common: Common,
     /// The services' bounds.
@@ -259,14 +258,15 @@ async fn run_first(plan: Plan, ends: Vec<LinkEnds>, logger: log::Logger) -> Resu
     }
     tasks.push(glommio::spawn_local(ring_for_own_front(Rc::clone(&serving.front), Rc::clone(&inbox))));
 
-    let files = Files { log: Rc::new(LogFiles::new(&plan.wal_directory)), tree: plan.tree_file };
+    let files = Files { log: Rc::new(LogFiles::new(&plan.common.paths.wal)), tree: plan.tree_file };
     let around = (Rc::clone(&inbox), Rc::clone(&serving.front), links);
-    let engine = Engine::new(plan.replica, around, files.clone(), plan.common.board, logger.clone());
+    let Common { board, paths, .. } = plan.common;
+    let engine = Engine::new(plan.replica, around, files.clone(), board, logger.clone());
     let engine = glommio::spawn_local(engine.run());
 
     let serving = serve_until_signal(plan.listeners, plan.signals, Rc::clone(&inbox), shards, logger);
     let serving = glommio::spawn_local(serving);
-    let outcome = engine.await.map_err(|error| error.to_string());
+    let outcome = engine.await.map_err(|error| end_of_replica(&paths, &error));
     serving.cancel().await;
     for task in tasks {
         task.cancel().await;

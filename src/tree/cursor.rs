@@ -10,7 +10,7 @@ use crate::limits::TREE_LEVELS_MAX;
 use super::error::Error;
 use super::key::{Key, TreeId};
 use super::node::{LeafCell, Node};
-use super::view::{Cell, NodeAt, View, corrupt};
+use super::view::{Cell, NodeAt, Outline, View, corrupt};
 
 /// A branch on the way down, and the child taken.
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +125,14 @@ impl<'a> Cursor<'a> {
     pub fn cell(&self) -> Result<Option<Cell<'a>>, Error> {
         match &self.leaf {
             Some(leaf) => self.view.cell(leaf.node, leaf.at).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The cell it stands at, without its body: a run that holds the body is not opened.
+    pub fn outline(&self) -> Result<Option<Outline<'a>>, Error> {
+        match &self.leaf {
+            Some(leaf) => self.view.outline(leaf.node, leaf.at).map(Some),
             None => Ok(None),
         }
     }

@@ -52,4 +52,4 @@ pub use space::GiveBack;
 pub use store::{Config, GrowPlan, Stats, Tree};
 pub use sweep::Sweep;
 pub use txn::Txn;
-pub use view::{Cell, Lend, View};
+pub use view::{Cell, Lend, Outline, View};

@@ -131,6 +131,19 @@ pub struct Cell<'a> {
     pub weighted: bool,
 }
 
+/// An entry of a tree, but for its body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outline<'a> {
+    /// The whole key, tail included.
+    pub key: &'a [u8],
+    /// The part that always lies in the cell.
+    pub head: &'a [u8],
+    /// Bytes of the body.
+    pub body_length: usize,
+    /// Whether the cell counts in ranks and weights.
+    pub weighted: bool,
+}
+
 /// A snapshot of all trees, to read.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
@@ -279,6 +292,17 @@ impl<'a> View<'a> {
             },
             weighted: cell.key.flags & flag::WEIGHTED != 0,
         })
+    }
+
+    /// Cell `at` of a leaf, without its body.
+    pub(super) fn outline(&self, leaf: Node<'a>, at: usize) -> Result<Outline<'a>, Error> {
+        let cell = leaf.leaf_cell(at).ok_or_else(|| leaf.torn_cell())?;
+        let body_length = match &cell.body_run {
+            Some(run) => usize::try_from(run.length).map_err(|_| corrupt(run.page, "length of a run"))?,
+            None => cell.body.len(),
+        };
+        let weighted = cell.key.flags & flag::WEIGHTED != 0;
+        Ok(Outline { key: self.cell_key(&cell)?, head: cell.head, body_length, weighted })
     }
 
     /// The whole key of a leaf's cell.

@@ -22,7 +22,7 @@ pub use append::{AppendPlan, Created, Durable, Log, SealPlan};
 pub use entry::{Config, Entry, EntryId, EntryKind, HardState, Identity, IndexRange, Sequence, SnapshotMark};
 pub use error::{Error, What};
 pub use fuzz::fuzz_recover;
-pub use input::RecoverInput;
+pub use input::{RecoverInput, logged_identity};
 pub use name::{FileName, SegmentId, Step, Write};
 pub use recover::{Ending, Recovered, recover};
 pub use segment::{NeedSegment, SegmentPlan};

@@ -20,8 +20,9 @@ use crate::limits::WAL_BLOCK_BYTES;
 use crate::types::{BootNonce, RaftIndex};
 use std::collections::VecDeque;
 
-/// Released segments kept for the next recycling; more are removed.
-const RELEASED_MAX: usize = 1;
+/// Released segments kept for the next recycling; more are removed. Under load a checkpoint releases several at once, and
+/// one that is removed has to be zero-filled again: as many bytes as the log itself.
+const RELEASED_MAX: usize = 4;
 
 /// Where a segment is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -25,8 +25,10 @@ pub(crate) enum Outcome {
     RefusedByOther,
     /// It serves, and answers what it cannot read with an error, or stopped with a file named.
     ErrorWhileRunning,
-    /// It did not start, and told no file.
+    /// It did not start or refused a read, and told no file.
     RefusedWithoutFile,
+    /// It did not start or refused a read, and told the file, but no place in it or no next step.
+    RefusedWithoutStep,
     /// It ended with exit code 0, without having served.
     EndedAsIfWell,
     /// It panicked or died of a signal.
@@ -41,12 +43,13 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     /// All of them, allowed ones first.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Served,
         Self::Refused,
         Self::RefusedByOther,
         Self::ErrorWhileRunning,
         Self::RefusedWithoutFile,
+        Self::RefusedWithoutStep,
         Self::EndedAsIfWell,
         Self::Panicked,
         Self::Hung,
@@ -117,17 +120,26 @@ fn refused(failed: &Failed, damage: &Damage, names: &[String]) -> (Outcome, Stri
     if status.success() {
         return (Outcome::EndedAsIfWell, told);
     }
+    judged(&failed.log, &told, damage, names)
+}
+
+/// Whether the log tells what an operator must know: the file, the place, and what to do.
+fn judged(log: &str, told: &str, damage: &Damage, names: &[String]) -> (Outcome, String) {
     // The last lines tell why; the ones before name every file that was opened.
-    let why = why(&failed.log);
+    let why = why(log);
     let base = |name: &str| Path::new(name).file_name().map(|base| base.to_string_lossy().into_owned());
     let named = |name: &str| base(name).is_some_and(|base| why.contains(&base));
-    if named(&damage.file.to_string_lossy()) {
-        (Outcome::Refused, why)
-    } else if names.iter().any(|name| named(name)) {
-        (Outcome::RefusedByOther, why)
-    } else {
-        (Outcome::RefusedWithoutFile, if why.is_empty() { told } else { why })
+    let own = named(&damage.file.to_string_lossy());
+    if !own && !names.iter().any(|name| named(name)) {
+        return (Outcome::RefusedWithoutFile, if why.is_empty() { told.to_owned() } else { why });
     }
+    // A file that is gone has no places.
+    let placed = why.contains(" at offset ") || damage.kind == "deleted";
+    let next = ["restore th", "put back the files", "start the version", "start this member with its own"];
+    if !placed || !next.iter().any(|step| why.contains(step)) {
+        return (Outcome::RefusedWithoutStep, why);
+    }
+    (if own { Outcome::Refused } else { Outcome::RefusedByOther }, why)
 }
 
 /// The lines of level error or worse, and those that are no JSON.
@@ -140,7 +152,7 @@ fn why(log: &str) -> String {
     };
     let mut text = String::new();
     for line in log.lines().filter(bad) {
-        let _ = writeln!(text, "  {line:.400}");
+        let _ = writeln!(text, "  {line:.800}");
     }
     text
 }
@@ -210,6 +222,13 @@ fn after(server: &mut Server, outcome: Outcome, told: String, damage: &Damage, n
             (Outcome::Less | Outcome::Wrong, _) => (outcome, told),
             (_, Outcome::Refused | Outcome::RefusedByOther) => (Outcome::ErrorWhileRunning, why),
             (_, other) => (other, format!("{told}\n{why}")),
+        };
+    }
+    if outcome == Outcome::ErrorWhileRunning {
+        // The client is told that the data is corrupt, the operator where.
+        return match judged(&server.log(), &told, damage, names) {
+            (Outcome::Refused | Outcome::RefusedByOther, why) => (outcome, format!("{told}\n{why}")),
+            (other, why) => (other, format!("{told}\n{why}")),
         };
     }
     if outcome != Outcome::Served {

@@ -9,8 +9,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::client::{Program, Random, Scratch, oracle, seed_from_env, server_under_test};
-use crate::prepare::{Prepared, prepare};
+use crate::client::{Client, Program, Random, Scratch, Server, free_address, oracle, seed_from_env, server_under_test};
+use crate::damage::BLOCK_BYTES;
+use crate::prepare::{Prepared, copy, everything, prepare};
 use crate::trial::{Outcome, Trial, run};
 
 const SEED: &str = "RINGBOLT_DAMAGE_SEED";
@@ -140,5 +141,33 @@ fn findings_are_found() {
     let plan = Plan { program: &program, seed: 3, numbers: 0..24, patience: Duration::from_secs(4) };
     let trials = plan.run(scratch.path());
     println!("etcd, {} trials\n{}", trials.len(), table(&trials));
-    assert!(!findings(&trials).is_empty(), "no finding in {} trials of etcd", trials.len());
+    let worse = trials.values().any(|trial| trial.outcome > Outcome::RefusedWithoutStep);
+    assert!(worse, "no finding in {} trials of etcd", trials.len());
+}
+
+/// The kernel kills a process that touches a mapped page beyond the file's end: that ends with the file and the place told.
+#[test]
+fn a_file_cut_short_under_a_running_server_is_named() {
+    let scratch = Scratch::new("damage-cut");
+    let program = server_under_test();
+    let directory = scratch.path().join("prepared");
+    let prepared = prepare(&program, &directory, 5, false);
+    let own = scratch.path().join("own");
+    std::fs::create_dir_all(&own).expect("a fresh directory");
+    copy(&prepared.directory.join("data"), &own.join("data"));
+    let identity: Vec<&str> = prepared.identity.iter().map(String::as_str).collect();
+    let mut server = Server::spawn(&program, &own, &identity, free_address(), free_address());
+    server.await_ready(Duration::from_secs(30)).unwrap_or_else(|failed| panic!("{failed}"));
+    let db = std::fs::OpenOptions::new().write(true).open(own.join("data/member/db")).expect("our file");
+    db.set_len(BLOCK_BYTES).expect("our file");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let read = runtime.block_on(async {
+        let client = Client::open(server.client).await.expect("it serves");
+        everything(&client, 0).await
+    });
+    let status = server.await_exit(Duration::from_secs(30)).expect("it ends");
+    let log = server.log();
+    assert!(read.is_err() && status.code() == Some(1), "{status}, {read:?}\n{log}");
+    let told = log.lines().find(|line| line.contains("SIGBUS")).unwrap_or_else(|| panic!("no word of it\n{log}"));
+    assert!(told.contains("data/member/db at offset ") && told.contains("restore the member"), "{told}");
 }

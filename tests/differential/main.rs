@@ -18,4 +18,5 @@ mod quota;
 mod random;
 mod requests;
 mod shrink;
+mod streams;
 mod ties;

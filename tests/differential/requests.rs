@@ -138,13 +138,11 @@ impl Requests {
     pub(crate) fn range_stream(&mut self, known: Knowledge) -> pb::RangeRequest {
         let mut request = self.range(known);
         if self.random.chance(9, 10) {
-            (request.sort_target, request.sort_order) = (0, *self.random.pick(&[0, 0, 1]));
+            // A target without an order: each chunk of the stream is sorted by itself.
+            let sorts = [(0, 0), (0, 0), (0, 1), (1, 0), (2, 0), (3, 0), (4, 0)];
+            (request.sort_target, request.sort_order) = *self.random.pick(&sorts);
             (request.min_mod_revision, request.max_mod_revision) = (0, 0);
             (request.min_create_revision, request.max_create_revision) = (0, 0);
-        }
-        if request.sort_order == 0 {
-            // A target without an order: etcd sorts each chunk of the stream by itself, ours answers as Range does.
-            request.sort_target = 0;
         }
         if self.random.chance(1, 2) {
             (request.key, request.range_end) = (Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));

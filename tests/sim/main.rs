@@ -59,7 +59,7 @@ fn a_seed_repeats_itself() {
 }
 
 /// The seeds within which a planted bug must be found.
-const SEEDS_TO_FIND: u64 = 40;
+const SEEDS_TO_FIND: u64 = 100;
 
 fn options_for(bug: Bug, seed: u64) -> Options {
     let mut options = Options { bug: Some(bug), ..Options::draw(seed) };

@@ -1,4 +1,5 @@
-//! The simulated network between members: it may drop, delay, double, reorder, and cut links one way.
+//! The simulated network between members: it may drop, delay, double, reorder, cut links one way, and hold back what was
+//! sent to a member until long after that member was cut off.
 //!
 //! Invariants
 //! - A link is directed: cutting a to b leaves b to a alone.
@@ -7,6 +8,10 @@
 use std::collections::BTreeSet;
 
 use crate::rng::Rng;
+
+const MS: u64 = 1_000_000;
+/// How long what is held back takes: beyond the patience of a read's first attempt, and of an election.
+const HELD_NS: (u64, u64) = (600 * MS, 3_000 * MS);
 
 /// What the network does to messages in this run.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +31,8 @@ pub(crate) struct NetFaults {
 pub(crate) struct Net {
     rng: Rng,
     cut: BTreeSet<(usize, usize)>,
+    /// To whom messages are held back.
+    held: Option<usize>,
     /// In force now.
     pub(crate) faults: NetFaults,
 }
@@ -33,7 +40,7 @@ pub(crate) struct Net {
 impl Net {
     /// A network with every link whole.
     pub(crate) fn new(rng: Rng, faults: NetFaults) -> Self {
-        Self { rng, cut: BTreeSet::new(), faults }
+        Self { rng, cut: BTreeSet::new(), held: None, faults }
     }
 
     /// When copies of a message sent now would arrive: none, one or two delays.
@@ -42,10 +49,13 @@ impl Net {
             return Vec::new();
         }
         let copies = 1 + usize::from(self.rng.chance(self.faults.double_per_mille));
-        (0..copies).map(|_| self.delay()).collect()
+        (0..copies).map(|_| self.delay(to)).collect()
     }
 
-    fn delay(&mut self) -> u64 {
+    fn delay(&mut self, to: usize) -> u64 {
+        if self.held == Some(to) {
+            return self.rng.between(HELD_NS.0, HELD_NS.1);
+        }
         let (low, high) = self.faults.delay_ns;
         let delay = self.rng.between(low, high);
         if self.rng.chance(self.faults.straggler_per_mille) { delay * 100 } else { delay }
@@ -78,8 +88,20 @@ impl Net {
         }
     }
 
+    /// From now on what is sent to `victim` is held back.
+    pub(crate) fn hold(&mut self, victim: usize) {
+        self.held = Some(victim);
+    }
+
+    /// Cuts the member off for which messages are held back: what was sent to it before still arrives, late.
+    pub(crate) fn cut_off_held(&mut self, members: usize) {
+        let Some(victim) = self.held.take() else { return };
+        self.cut = (0..members).flat_map(|other| [(victim, other), (other, victim)]).collect();
+    }
+
     /// All links whole again.
     pub(crate) fn heal(&mut self) {
         self.cut.clear();
+        self.held = None;
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use ringbolt::raft::Role;
 use ringbolt::replica::{Config, Input, Replica, installed_index};
 use ringbolt::tree::{self, Arena, CheckpointPlan, GrowPlan, Pinned, Reader, Tree};
 use ringbolt::types::{BootNonce, ClusterId, MemberId, Now, PageNumber, ShardId};
@@ -186,6 +187,11 @@ impl Node {
         self.disk.extend(TREE, index(TREE_PAGES_AT_START * PAGE)).map_err(|_| "disk full".to_owned())?;
         self.disk.sync_directory();
         Tree::create(arena(), TREE_CONFIG, TREE_PAGES_AT_START).map_err(|error| error.to_string())
+    }
+
+    /// Whether it runs and takes itself for the leader.
+    pub(crate) fn is_leader(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.replica.status().leadership.role == Role::Leader)
     }
 
     /// The power goes.

@@ -102,6 +102,7 @@ enum Event {
     Crash,
     Boot(usize),
     Partition,
+    CutOff,
     Heal,
     Rot,
     Pin,
@@ -299,9 +300,15 @@ impl World {
             Event::Boot(at) => self.boot(at),
             Event::Partition => {
                 if !self.calm {
-                    self.net.partition(self.nodes.len());
-                    self.schedule_about(400 * MS, Event::Heal);
+                    self.partition();
                     self.schedule_about(self.options.partition_every_ns, Event::Partition);
+                }
+                Ok(())
+            }
+            Event::CutOff => {
+                if !self.calm {
+                    self.net.cut_off_held(self.nodes.len());
+                    self.schedule_about(2_000 * MS, Event::Heal);
                 }
                 Ok(())
             }
@@ -311,6 +318,21 @@ impl World {
             }
             Event::Rot => self.rot(),
             Event::Pin => self.hold_and_check_pins(),
+        }
+    }
+
+    /// A partition; or, one time in four, the leader's answers are held back for a moment and then it is cut off.
+    fn partition(&mut self) {
+        let leader = self.nodes.iter().position(Node::is_leader);
+        match leader.filter(|_| self.rng.chance(250)) {
+            Some(leader) => {
+                self.net.hold(leader);
+                self.schedule(150 * MS, Event::CutOff);
+            }
+            None => {
+                self.net.partition(self.nodes.len());
+                self.schedule_about(400 * MS, Event::Heal);
+            }
         }
     }
 
@@ -812,9 +834,9 @@ fn changes_after(view: &View<'_>, after: i64) -> Result<Vec<(i64, Vec<Change>)>,
     while here {
         let cell = cursor.cell()?.expect("the cursor stands on a cell");
         let main = i64::from_be_bytes(cell.key[..8].try_into().expect("eight bytes"));
-        let request = RangeRequest { key: cell.body.to_vec().into(), revision: main, ..Default::default() };
+        let request = RangeRequest { key: cell.key[12..].to_vec().into(), revision: main, ..Default::default() };
         let value = mvcc::range(view, &request)?.kvs.first().map(|kv| kv.value.to_vec());
-        let change = Change { key: cell.body.to_vec(), value };
+        let change = Change { key: cell.key[12..].to_vec(), value };
         match found.last_mut() {
             Some((revision, changes)) if *revision == main => changes.push(change),
             _ => found.push((main, vec![change])),

@@ -371,15 +371,17 @@ fn a_scan_refuses_another_root() {
 #[test]
 fn damaged_rows_are_errors_by_name() {
     let key = |main: u64| [&b"a"[..], &(!main).to_be_bytes(), &(!0u32).to_be_bytes()].concat();
-    let live: &[u8] = &[0, 2, 1, 0];
-    let cases: [(Vec<u8>, &[u8], bool); 9] = [
+    let live: &[u8] = &[0, 2, 1, 0, 0];
+    let cases: [(Vec<u8>, &[u8], bool); 10] = [
         (key(2), &[], true),
         (key(2), &[2], true),
-        (key(2), &[0, 2, 1], true),
-        (key(2), &[0, 2, 1, 0, 0], true),
-        (key(2), &[0, 3, 1, 0], true),
-        (key(2), &[0, 0, 1, 0], true),
-        (key(2), &[0, 2, 0, 0], true),
+        (key(2), &[0, 2, 1, 0], true),
+        (key(2), &[0, 2, 1, 0, 0, 0], true),
+        (key(2), &[0, 3, 1, 0, 0], true),
+        (key(2), &[0, 0, 1, 0, 0], true),
+        (key(2), &[0, 2, 0, 0, 0], true),
+        // A value, and no row that holds it.
+        (key(2), &[0, 2, 1, 0, 9], true),
         (key(2), &[1], true),
         (key(0), live, true),
     ];
@@ -392,7 +394,8 @@ fn damaged_rows_are_errors_by_name() {
             let error = range(&pin(&tree).view(), &request).unwrap_err();
             assert!(matches!(error, Error::Damaged(_)) && error.is_fatal(), "case {number}: {error}");
         }
-        let error = answer(&mut tree, Command::Put(put("a", "1"))).unwrap_err();
+        let keep = PutRequest { ignore_value: true, value: Bytes::new(), ..put("a", "") };
+        let error = answer(&mut tree, Command::Put(keep)).unwrap_err();
         assert!(error.is_fatal(), "case {number}: {error}");
     }
 }
@@ -405,7 +408,7 @@ fn trees_that_disagree_are_errors_by_name() {
     done(&mut tree, compact(3));
     let mut txn = tree.begin();
     let stamp = txn.view().stamp();
-    let row = [&2u64.to_be_bytes()[..], &0u32.to_be_bytes()].concat();
+    let row = [&2u64.to_be_bytes()[..], &0u32.to_be_bytes(), b"a"].concat();
     assert!(txn.remove(TreeId::Revisions, &row).unwrap());
     txn.commit(stamp);
     let error = loop {

@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::model::ModelRow;
 use crate::command::{Command, KeyValue, Outcome, RangeRequest, RangeResponse, Response, ResponseHeader};
-use crate::mvcc::row::{Change, Version};
+use crate::mvcc::row::{Values, Version};
 use crate::mvcc::{Error, HashKv, KvHash, Position, Progress, Scan, Want, Work, Writer};
 use crate::tree::{Arena, Config, Pinned, Stamp, Tree, TreeId, View};
 use crate::types::{Revision, ShardId};
@@ -103,7 +103,7 @@ pub(crate) fn dump(view: &View<'_>) -> Vec<ModelRow> {
     cursor.seek(&[0; 12]).unwrap();
     let mut before: Option<Bytes> = None;
     let mut live = 0;
-    while let Some(cell) = cursor.cell().unwrap() {
+    while let Some(cell) = cursor.outline().unwrap() {
         let version = Version::parse(cell).unwrap();
         let key = Bytes::copy_from_slice(version.key);
         let newest = before.as_ref() != Some(&key);
@@ -114,7 +114,7 @@ pub(crate) fn dump(view: &View<'_>) -> Vec<ModelRow> {
             create_revision: version.head.create.0,
             mod_revision: version.at.main.0,
             version: version.head.version,
-            value: Bytes::copy_from_slice(version.value),
+            value: Bytes::copy_from_slice(Values::new(view).of(&version).unwrap()),
             lease: version.head.lease.0,
         });
         rows.push(ModelRow { main: version.at.main.0, sub: version.at.sub, key: key.clone(), pair });
@@ -126,9 +126,9 @@ pub(crate) fn dump(view: &View<'_>) -> Vec<ModelRow> {
     let mut cursor = view.cursor(TreeId::Revisions);
     cursor.seek(&[]).unwrap();
     for row in &rows {
-        let change = Change::parse(cursor.cell().unwrap().expect("a row for each version")).unwrap();
+        let change = Version::of_row(cursor.outline().unwrap().expect("a row for each version")).unwrap();
         assert_eq!((change.at.main.0, change.at.sub), (row.main, row.sub));
-        assert_eq!((change.key, change.tombstone), (&row.key[..], row.pair.is_none()));
+        assert_eq!((change.key, change.head.tombstone), (&row.key[..], row.pair.is_none()));
         cursor.next().unwrap();
     }
     assert!(cursor.cell().unwrap().is_none(), "a version for each row");

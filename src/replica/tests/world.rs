@@ -390,6 +390,12 @@ impl World {
         let mut cursor = view.cursor(TreeId::Versions);
         cursor.seek(&[0; 12]).unwrap();
         while let Some(cell) = cursor.cell().unwrap() {
+            out.push([cell.key, cell.head].concat());
+            cursor.next().unwrap();
+        }
+        let mut cursor = view.cursor(TreeId::Revisions);
+        cursor.seek(&[]).unwrap();
+        while let Some(cell) = cursor.cell().unwrap() {
             out.push([cell.key, cell.head, cell.body].concat());
             cursor.next().unwrap();
         }
