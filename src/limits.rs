@@ -163,6 +163,9 @@ pub const LEASE_CHECKPOINT_PAUSE: Duration = Duration::from_millis(500);
 /// Keep-alives that wait at once for an expiry or a checkpoint to be applied. Each stream waits for one.
 pub const LEASE_WAITING_MAX: usize = 65_536;
 
+/// Renewals of one stream that are answered together.
+pub const LEASE_RENEWALS_PER_TURN_MAX: usize = 256;
+
 /// What etcd counts against the quota for a lease.
 pub const LEASE_COST_BYTES: usize = 64;
 
@@ -223,6 +226,9 @@ pub const WATCH_CELLS_PER_TURN: usize = 1024;
 
 /// Watchers on one stream. Clients have some thousands at most; each costs about 300 bytes.
 pub const WATCHES_PER_STREAM_MAX: usize = 128 * 1024;
+
+/// Steps that a request for progress makes to be up to date; one that is not by then is not answered, as with etcd.
+pub const WATCH_STEPS_BEFORE_PROGRESS_MAX: usize = 16;
 
 /// The part of the progress interval by which streams' tickers differ, so that they do not tick together: etcd's figure.
 pub const WATCH_PROGRESS_JITTER_PART: u64 = 10;

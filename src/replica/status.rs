@@ -40,6 +40,7 @@ impl Replica {
             proposals_pending: self.proposals.unanswered(),
             no_space: self.store.is_without_space() || self.journal.is_without_space(),
             compacting: self.store.is_compacting(),
+            leases: self.leases.count(),
             counts: self.driver.counts(),
             stats: Stats { stalls, entries_applied, applies, groups, ..self.stats },
         }

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use super::config::{CheckpointPolicy, Config};
 use super::values::{Error, Failure, Pages};
 use crate::apply::{self, Applier, CommittedEntry, Payload};
+use crate::lease::{self, Lease};
 use crate::limits::{
     RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_COMPACT_PAUSE,
     REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
@@ -57,6 +58,10 @@ pub(super) struct Store {
     /// When it may come at the earliest, if it is to cure a lack of space or a long log.
     checkpoint_soon: Now,
     compact_at: Option<Now>,
+    /// Watchers have seen history up to here; a compaction beyond waits for them.
+    watched: Option<Revision>,
+    /// What was applied about leases and is not taken yet.
+    lease_changes: Vec<lease::Change>,
     entries_applied: u64,
     applies: u64,
 }
@@ -81,6 +86,8 @@ impl Store {
             checkpoint_at: now.after(config.checkpoint.interval),
             checkpoint_soon: now,
             compact_at: compacting.then_some(now),
+            watched: None,
+            lease_changes: Vec::new(),
             entries_applied: 0,
             applies: 0,
         })
@@ -138,7 +145,9 @@ impl Store {
         let entries: Vec<_> = entries.collect();
         assert!(!entries.is_empty(), "the first entry is a batch");
         let applied = self.applier.apply(&mut self.tree, &entries, want, out).map_err(Error::Apply)?;
-        Ok(applied.index())
+        let index = applied.index();
+        self.lease_changes.extend(applied.into_lease_changes());
+        Ok(index)
     }
 
     /// A change of the group: consensus first, then its row, in the root that has the entry applied.
@@ -190,7 +199,7 @@ impl Store {
 
     /// One step of a compaction, if one is due. Whether it did something.
     pub(super) fn compact_step(&mut self, now: Now) -> Result<bool, Error> {
-        if self.compact_at.is_none_or(|at| now < at) {
+        if self.compact_at.is_none_or(|at| now < at) || self.waits_for_watchers() {
             return Ok(false);
         }
         match compact_step(&mut self.tree, REPLICA_COMPACT_ROWS_PER_STEP) {
@@ -204,6 +213,28 @@ impl Store {
             Err(error) => return Err(error.into()),
         }
         Ok(true)
+    }
+
+    /// Whether there are watchers that must see history before a compaction makes rows of it superfluous.
+    fn waits_for_watchers(&self) -> bool {
+        self.watched.is_some_and(|watched| watched < self.stamp().compacted)
+    }
+
+    /// Watchers have seen history up to a revision; nothing when there are none.
+    pub(super) fn set_watched(&mut self, watched: Option<Revision>) {
+        self.watched = watched;
+    }
+
+    // ---- leases ----
+
+    /// Every lease that the store holds.
+    pub(super) fn leases(&mut self) -> Result<Vec<Lease>, Error> {
+        lease::all(&self.tree.begin().view()).map_err(|error| Error::Store(error.into()))
+    }
+
+    /// What was applied about leases since the last call.
+    pub(super) fn take_lease_changes(&mut self) -> Vec<lease::Change> {
+        std::mem::take(&mut self.lease_changes)
     }
 
     /// Whether the rows that a compaction to `revision` makes superfluous are gone.
@@ -343,7 +374,8 @@ impl Store {
     pub(super) fn next_deadline(&self) -> Option<Now> {
         let grow = self.grow_retry_at.filter(|_| !self.grow_out);
         let checkpoint = (!self.checkpoint_out).then_some(self.checkpoint_at);
-        [grow, checkpoint, self.compact_at].into_iter().flatten().min()
+        let compact = self.compact_at.filter(|_| !self.waits_for_watchers());
+        [grow, checkpoint, compact].into_iter().flatten().min()
     }
 }
 

@@ -7,6 +7,7 @@ mod header;
 mod health;
 mod http;
 mod kv;
+mod lease;
 mod maintenance;
 mod member;
 mod metrics;
@@ -18,7 +19,10 @@ mod status;
 #[cfg(test)]
 mod tests;
 pub mod version;
+mod watch;
+mod watches;
 
 pub use member::{Identity, Member, MemberRecord, MemberStatus, ProposeError, ReadError, Timeout};
 pub use router::serve_connection;
 pub use server::{Service, Settings};
+pub use watches::Watches;

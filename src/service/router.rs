@@ -5,7 +5,7 @@
 
 use super::member::Member;
 use super::server::Service;
-use super::{cluster, health, http, kv, maintenance, range};
+use super::{cluster, health, http, kv, lease, maintenance, range, watch};
 use crate::rpc::{self, Call, Code, Handler, HttpRequest, HttpResponse, Status};
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use std::future::Future;
@@ -32,6 +32,12 @@ impl<M: Member> Service<M> {
             "/etcdserverpb.KV/DeleteRange" => self.unary(call, false, kv::delete_range).await,
             "/etcdserverpb.KV/Compact" => self.unary(call, false, kv::compact).await,
             "/etcdserverpb.KV/RangeStream" => Box::pin(range::range_stream(self, call)).await,
+            "/etcdserverpb.Watch/Watch" => Box::pin(watch::watch(self, call)).await,
+            "/etcdserverpb.Lease/LeaseGrant" => self.unary(call, false, lease::grant).await,
+            "/etcdserverpb.Lease/LeaseRevoke" => self.unary(call, false, lease::revoke).await,
+            "/etcdserverpb.Lease/LeaseKeepAlive" => Box::pin(lease::keep_alive(self, call)).await,
+            "/etcdserverpb.Lease/LeaseTimeToLive" => self.unary(call, false, lease::time_to_live).await,
+            "/etcdserverpb.Lease/LeaseLeases" => self.unary(call, false, lease::leases).await,
             "/etcdserverpb.Maintenance/Status" => self.unary(call, true, maintenance::status).await,
             "/etcdserverpb.Maintenance/HashKV" => self.unary(call, false, maintenance::hash_kv).await,
             "/etcdserverpb.Maintenance/Alarm" => self.unary(call, false, maintenance::alarm).await,
@@ -48,8 +54,14 @@ impl<M: Member> Service<M> {
 }
 
 /// The services that have at least one method here.
-const SERVICES: [&str; 4] =
-    ["etcdserverpb.KV", "etcdserverpb.Maintenance", "etcdserverpb.Cluster", "grpc.health.v1.Health"];
+const SERVICES: [&str; 6] = [
+    "etcdserverpb.KV",
+    "etcdserverpb.Watch",
+    "etcdserverpb.Lease",
+    "etcdserverpb.Maintenance",
+    "etcdserverpb.Cluster",
+    "grpc.health.v1.Health",
+];
 
 /// What grpc-go says of a path that leads nowhere.
 fn nowhere(path: &str) -> Status {

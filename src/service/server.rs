@@ -28,6 +28,8 @@ pub struct Settings {
     pub txn_ops_max: usize,
     /// Streams open at once on one connection: `--max-concurrent-streams`.
     pub streams_max: u32,
+    /// The shortest time to live of a lease, seconds: it follows from the election timeout.
+    pub lease_ttl_seconds_min: i64,
 }
 
 impl Default for Settings {
@@ -36,6 +38,7 @@ impl Default for Settings {
             request_bytes_max: limits::REQUEST_BYTES_MAX_DEFAULT,
             txn_ops_max: limits::TXN_OPS_MAX_DEFAULT,
             streams_max: limits::STREAMS_PER_CONNECTION_MAX,
+            lease_ttl_seconds_min: 2,
         }
     }
 }
@@ -90,7 +93,7 @@ impl<M: Member> Service<M> {
     }
 
     /// What metadata demands, checked before the request itself.
-    fn admit(&self, head: &Head, learner_serves: bool) -> Result<(), Error> {
+    pub(super) fn admit(&self, head: &Head, learner_serves: bool) -> Result<(), Error> {
         let status = self.member().status();
         if status.is_learner && !learner_serves {
             return Err(Error::NotForLearner);
