@@ -245,6 +245,7 @@ impl Hub {
     pub(super) fn cancel_compacted(&mut self, at: u32, compacted: Revision) {
         let (slot, id) = (self.watchers[at].stream, self.watchers[at].id);
         self.remove(at);
+        self.streams[slot].compacted.insert(id);
         // etcd's header has no revision here.
         self.push(slot, id, Revision(0), Content::Compacted(compacted));
     }

@@ -100,6 +100,8 @@ pub(super) struct Stream {
     serial: u64,
     /// Its watchers by id.
     pub(super) watchers: std::collections::BTreeMap<i64, u32>,
+    /// Ids of watchers that were compacted away: as with etcd they are taken until the client cancels them.
+    pub(super) compacted: BTreeSet<i64>,
     /// The next id that the server picks.
     pub(super) next_id: i64,
     /// Watchers that are not synced.
@@ -210,6 +212,7 @@ impl Hub {
         let slot = self.streams.insert(Stream {
             serial,
             watchers: std::collections::BTreeMap::new(),
+            compacted: BTreeSet::new(),
             next_id: 0,
             unsynced: 0,
             latest_start: Revision(0),
@@ -246,6 +249,12 @@ impl Hub {
     /// Whether a stream is there and is not about to end.
     pub(super) fn is_open(&self, id: StreamId) -> bool {
         self.stream(id).is_some_and(|stream| stream.end.is_none())
+    }
+
+    /// Whether an id is taken on a stream.
+    pub(super) fn is_taken(&self, slot: u32, id: i64) -> bool {
+        let stream = &self.streams[slot];
+        stream.watchers.contains_key(&id) || stream.compacted.contains(&id)
     }
 
     fn stream(&self, id: StreamId) -> Option<&Stream> {

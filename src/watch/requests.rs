@@ -98,9 +98,9 @@ impl Hub {
         let stream = &self.streams[slot];
         if start.0 < 0 {
             Err(COMPACTED)
-        } else if stream.watchers.contains_key(&id) && id != 0 {
+        } else if id != 0 && self.is_taken(slot, id) {
             Err(DUPLICATE_ID)
-        } else if stream.watchers.len() >= WATCHES_PER_STREAM_MAX {
+        } else if stream.watchers.len() + stream.compacted.len() >= WATCHES_PER_STREAM_MAX {
             Err(TOO_MANY)
         } else {
             Ok(())
@@ -112,12 +112,11 @@ impl Hub {
         if asked != 0 {
             return asked;
         }
-        let stream = &mut self.streams[slot];
-        while stream.watchers.contains_key(&stream.next_id) {
-            stream.next_id = stream.next_id.wrapping_add(1);
+        let mut id = self.streams[slot].next_id;
+        while self.is_taken(slot, id) {
+            id = id.wrapping_add(1);
         }
-        let id = stream.next_id;
-        stream.next_id = id.wrapping_add(1);
+        self.streams[slot].next_id = id.wrapping_add(1);
         id
     }
 
@@ -136,8 +135,11 @@ impl Hub {
         if !self.is_open(stream) {
             return;
         }
-        let Some(at) = self.streams[stream.slot].watchers.get(&id).copied() else { return };
-        self.remove(at);
+        match self.streams[stream.slot].watchers.get(&id).copied() {
+            Some(at) => self.remove(at),
+            None if self.streams[stream.slot].compacted.remove(&id) => {}
+            None => return,
+        }
         self.push(stream.slot, id, position.current, Content::Canceled);
     }
 

@@ -52,6 +52,8 @@ pub(super) struct Client {
     /// Ids whose cancelling was asked for.
     pub(super) canceling: Vec<i64>,
     bytes: Vec<u8>,
+    /// Ids that were compacted away and not canceled.
+    gone: std::collections::BTreeSet<i64>,
     pub(super) compacted: u64,
     pub(super) progress: u64,
 }
@@ -94,6 +96,7 @@ impl Client {
             asked: Vec::new(),
             canceling: Vec::new(),
             bytes: Vec::new(),
+            gone: std::collections::BTreeSet::new(),
             compacted: 0,
             progress: 0,
         }
@@ -141,7 +144,7 @@ impl Client {
         let request = self.asked.remove(0);
         let from = request.key.clone().max(Bytes::from_static(b"\0"));
         let range_is_empty = !matches!(request.range_end[..], [] | [0]) && from >= request.range_end;
-        let taken = request.id != 0 && self.watchers.contains_key(&request.id);
+        let taken = request.id != 0 && (self.watchers.contains_key(&request.id) || self.gone.contains(&request.id));
         let reason = match (request.start.0 < 0, range_is_empty, taken) {
             (true, _, _) => "etcdserver: mvcc: required revision has been compacted",
             (_, true, _) => "mvcc: watcher range is empty",
@@ -161,6 +164,10 @@ impl Client {
     }
 
     fn canceled(&mut self, response: &WatchResponse, model: &Model) {
+        if self.gone.remove(&response.watch_id) {
+            assert!(self.canceling.contains(&response.watch_id) && response.compact_revision == 0);
+            return;
+        }
         let watched = self.watchers.remove(&response.watch_id).expect("a watcher is canceled once");
         assert!(!watched.open);
         if response.compact_revision == 0 {
@@ -168,6 +175,7 @@ impl Client {
             return;
         }
         self.compacted += 1;
+        self.gone.insert(response.watch_id);
         assert!(response.compact_revision <= model.compacted);
         let due = due(model, &watched.request, watched.first);
         let next =
