@@ -12,3 +12,4 @@ mod http;
 mod process;
 mod run;
 mod text;
+mod watch_lease;
