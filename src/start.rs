@@ -183,6 +183,7 @@ fn election_timeout(config: &Config) -> Duration {
 
 /// What ids begin with, as etcd makes them: two bytes of the member, five of the time in milliseconds, one that counts.
 fn first_id(member: MemberId) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "this is the shell, at its start")]
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let milliseconds = since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
     (member.0 << 48) | ((milliseconds << 8) & (u64::MAX >> 16))

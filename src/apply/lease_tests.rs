@@ -55,9 +55,9 @@ impl Store {
 
     /// A command about leases: the revision after it and its answer.
     fn lease(&mut self, command: LeaseCommand) -> Result<(i64, LeaseResponse), Error> {
-        self.run(command.into()).1.map(|outcome| match outcome.response {
-            Response::Lease(response) => (outcome.revision.0, response),
-            other => panic!("{other:?} to a command about leases"),
+        self.run(command.into()).1.map(|outcome| {
+            let Response::Lease(response) = outcome.response else { panic!("{outcome:?} to a command about leases") };
+            (outcome.revision.0, response)
         })
     }
 

@@ -144,7 +144,7 @@ impl Member for FakeMember {
             LeaseAsk::Renew(id) => match lessor.renew(Now(0), id) {
                 Renewal::Renewed(seconds) => LeaseAnswer::Renewed(seconds),
                 Renewal::NotFound => LeaseAnswer::NotFound,
-                other => panic!("{other:?} at the beginning of time"),
+                other @ (Renewal::NotLeader | Renewal::Wait) => panic!("{other:?} at the beginning of time"),
             },
             LeaseAsk::Remaining(id) => {
                 lessor.remaining(Now(0), id).map_or(LeaseAnswer::NotFound, LeaseAnswer::Remaining)

@@ -108,16 +108,15 @@ async fn renew_all<M: Member>(service: &Service<M>, requests: &mut Requests, rep
         let mut out = Vec::with_capacity(ids.len() * 64);
         for (id, answer) in ids.into_iter().zip(asked) {
             let answered = async {
-                match answer.await? {
-                    LeaseAnswer::NotFound => {
-                        member.read_barrier().await?;
-                        seconds(member.lease(LeaseAsk::Renew(id)).await?)
-                    }
-                    answer => seconds(answer),
+                let answer = answer.await?;
+                if answer != LeaseAnswer::NotFound {
+                    return seconds(answer);
                 }
+                member.read_barrier().await?;
+                seconds(member.lease(LeaseAsk::Renew(id)).await?)
             };
             let ttl = reply.guard(answered).await??;
-            let response = LeaseKeepAliveResponse { header: Some(header.clone()), id: id.0, ttl };
+            let response = LeaseKeepAliveResponse { header: Some(header), id: id.0, ttl };
             out.extend_from_slice(&rpc::framed(&response));
         }
         reply.write(Bytes::from(out)).await?;

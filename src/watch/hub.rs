@@ -309,12 +309,12 @@ impl Hub {
             let Some((message, cost)) = stream.queue.pop() else { break };
             self.queued_bytes -= cost;
             put_head(&mut out, &self.config, term, &message);
-            match message.content {
-                Content::Events(events, _) if events.len() > WATCH_COPIED_BYTES_MAX => {
+            if let Content::Events(events, _) = message.content {
+                if events.len() > WATCH_COPIED_BYTES_MAX {
                     stream.tail = Some(events);
                     break;
                 }
-                content => out.extend_from_slice(content.events()),
+                out.extend_from_slice(&events);
             }
         }
         if stream.queue.bytes() < self.config.bounds.stream_bytes_scarce.max(self.room() / 2) {

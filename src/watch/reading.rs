@@ -19,7 +19,7 @@ impl Hub {
             let Some(watcher) = self.watchers.find_mut(at).filter(|watcher| watcher.serial == serial) else { continue };
             match std::mem::replace(&mut watcher.state, State::Stalled(Place::before(watcher.start))) {
                 State::Behind(reading) => self.take_turn(at, reading, feed)?,
-                other => watcher.state = other,
+                other @ (State::Synced(_) | State::Awaiting(_) | State::Stalled(_)) => watcher.state = other,
             }
         }
         Ok(if self.behind.is_empty() { Progress::Done } else { Progress::More })

@@ -126,7 +126,7 @@ impl Client {
     }
 
     fn judge(&mut self, response: WatchResponse, model: &Model) {
-        let header = response.header.clone().unwrap();
+        let header = response.header.unwrap();
         assert_eq!((header.cluster_id, header.member_id, header.raft_term), (u64::MAX, 7, TERM.0));
         assert!(header.revision <= model.current, "a revision to come: {response:?}");
         if response.created {
