@@ -227,6 +227,9 @@ pub const WATCH_CELLS_PER_TURN: usize = 1024;
 /// Watchers on one stream. Clients have some thousands at most; each costs about 300 bytes.
 pub const WATCHES_PER_STREAM_MAX: usize = 128 * 1024;
 
+/// The shortest interval of progress notifications: etcd's.
+pub const WATCH_PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
 /// Steps that a request for progress makes to be up to date; one that is not by then is not answered, as with etcd.
 pub const WATCH_STEPS_BEFORE_PROGRESS_MAX: usize = 16;
 

@@ -196,7 +196,7 @@ fn watch_config(config: &Config, identity: wal::Identity) -> watch::Config {
         frame_prefix: frame::prefix,
         fragment_bytes: config.requests.bytes_max.saturating_add(limits::REQUEST_OVERHEAD_BYTES),
         message_bytes_max: limits::RESPONSE_BYTES_MAX,
-        progress_interval: config.watch_progress_notify_interval,
+        progress_interval: config.watch_progress_notify_interval.max(limits::WATCH_PROGRESS_INTERVAL_MIN),
         bounds: watch::Bounds::default(),
         seed: rand::random(),
     }

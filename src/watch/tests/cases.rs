@@ -179,6 +179,26 @@ fn a_compacted_start_is_created_and_canceled() {
 }
 
 #[test]
+fn a_shard_that_looked_too_late_says_so_instead_of_leaving_events_out() {
+    let mut setup = Setup::new();
+    let stream = setup.hub.open(Now(0));
+    setup.create(stream, all());
+    setup.create(stream, Create { start: at(9), ..all() });
+    setup.put("a", Vec::new());
+    setup.work();
+    (0..4).for_each(|_| setup.put("a", Vec::new()));
+    setup.write(Command::Compact(CompactionRequest { revision: 6, physical: false }));
+    while compact_step(&mut setup.tree, 10).unwrap() == Progress::More {}
+    (0..3).for_each(|_| setup.put("a", Vec::new()));
+    setup.work();
+    let responses = setup.read(stream);
+    let canceled: Vec<_> = responses.iter().filter(|response| response.canceled).collect();
+    assert_eq!(canceled.len(), 1, "{responses:?}");
+    assert_eq!((canceled[0].watch_id, canceled[0].compact_revision), (0, 6));
+    assert_eq!(revisions(&responses), [2, 9], "the other one begins behind what is gone");
+}
+
+#[test]
 fn quiet_watchers_are_told_how_far_they_are_and_others_are_not() {
     let mut setup = Setup::new();
     let stream = setup.hub.open(Now(0));
