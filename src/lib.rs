@@ -18,6 +18,7 @@ pub mod wal;
 pub mod lease;
 pub mod mvcc;
 pub mod watch;
+pub mod alarm;
 pub mod apply;
 pub mod raft;
 pub mod replica;
@@ -25,6 +26,7 @@ pub mod replica;
 // Shell.
 pub mod log;
 pub mod config;
+pub mod metrics;
 pub mod preflight;
 pub mod disk;
 pub mod net;

@@ -60,6 +60,9 @@ pub const TREE_CHUNK_PAGES: u64 = 64;
 /// Chunks handed back by one checkpoint, so that a mass delete does not make one checkpoint long: 256 MiB.
 pub const TREE_GIVE_BACK_CHUNKS_MAX: usize = 1024;
 
+/// Pages of large values that one step of a sweep copies, and at most one value more: 1 MiB.
+pub const TREE_SWEEP_RUN_PAGES: u64 = 256;
+
 /// Published snapshots kept for readers that are just pinning. A reader that was overtaken this often tries again.
 pub const TREE_SNAPSHOT_RING: usize = 16;
 
@@ -239,6 +242,13 @@ pub const WATCH_PROGRESS_JITTER_PART: u64 = 10;
 const _: () = assert!(WATCH_STREAM_BYTES_SCARCE < WATCH_STREAM_BYTES_MAX && WATCH_BATCH_BYTES < WATCH_STREAM_BYTES_MAX);
 const _: () = assert!(WATCH_CELLS_PER_TURN <= WATCH_CELLS_PER_STEP, "a step has a whole turn in it");
 const _: () = assert!(WATCH_COPIED_BYTES_MAX <= WATCH_CHUNK_BYTES, "what is copied fits a chunk");
+// ---- alarm ----
+
+/// Alarms that stand at once, of all members and kinds: two a member is what etcd raises itself. Stops a client that raises
+/// alarms for members that do not exist, each of which every status would list.
+pub const ALARMS_MAX: u64 = 1024;
+
+const _: () = assert!(ALARMS_MAX >= 8 * 64, "every alarm that the members themselves may raise has room");
 
 // ---- apply ----
 
@@ -370,6 +380,24 @@ pub const REPLICA_COMPACT_ROWS_PER_STEP: usize = 64;
 /// Pause between steps of a compaction, for everything else.
 pub const REPLICA_COMPACT_PAUSE: Duration = Duration::from_micros(500);
 
+/// Leaves that one step of a sweep looks at. A sweep begins when more than a quarter of the file and more than 128 MiB (a
+/// quarter of what is used, if that is more) is free and scattered; what it moves down lets the file's end go.
+pub const REPLICA_SWEEP_LEAVES_PER_STEP: u64 = 16;
+
+/// Pause between steps of a sweep: at most 32 MiB a second are read and moved, beside everything else.
+pub const REPLICA_SWEEP_PAUSE: Duration = Duration::from_millis(2);
+
+/// Pause between two sweeps, at least, unless a quarter less is used by then; it is also at least `REPLICA_SWEEP_REST_PART`
+/// times what the last one took, for one that did not help, because readers hold old pages, must not become a load.
+pub const REPLICA_SWEEP_REST: Duration = Duration::from_secs(60);
+
+/// See `REPLICA_SWEEP_REST`.
+pub const REPLICA_SWEEP_REST_PART: u32 = 4;
+
+/// Checkpoints after the last change that gave pages free, which give them back: the first lets go of the old places, the
+/// second hands them to the file system.
+pub const REPLICA_CHECKPOINTS_TO_SETTLE: u8 = 2;
+
 /// How long to wait before space is asked for again after there was none.
 pub const REPLICA_SPACE_RETRY: Duration = Duration::from_secs(1);
 
@@ -383,9 +411,17 @@ pub const REPLICA_GROW_PAGES_MAX: u64 = 1 << 20;
 /// grow: they make space.
 pub const REPLICA_FREE_PAGES_RESERVED_PART: u64 = 8;
 
+/// The part of the pages in use for which the same is done if it is more: deleting everything takes a copy of the index and as
+/// much again for the tombstones, some hundredths of a store of values around a kilobyte.
+pub const REPLICA_USED_PAGES_RESERVED_PART: u64 = 32;
+
 /// Pages that writing a key may take beside its bytes': a copy of its leaf, a share of splits, of the revisions' leaf and of
 /// the branches above. An estimate on the safe side of the average; what it misses makes applying wait for space.
 pub const REPLICA_PAGES_PER_WRITE: u64 = 3;
+
+/// Keys of a deleted range that take as much as one write of a key anywhere: a leaf of the index holds some dozens of them.
+/// An estimate on the safe side, too.
+pub const REPLICA_DELETED_KEYS_PER_WRITE: u64 = 16;
 
 const _: () =
     assert!(REPLICA_BATCH_BYTES_MAX + REQUEST_BYTES_MAX_DEFAULT + REQUEST_OVERHEAD_BYTES < RAFT_ENTRY_BYTES_MAX);
@@ -422,6 +458,18 @@ pub const WATCH_PROGRESS_INTERVAL_DEFAULT: std::time::Duration = std::time::Dura
 
 /// From this size of `--max-request-bytes` on etcd warns.
 pub const REQUEST_BYTES_RECOMMENDED_MAX: u64 = 10 * 1024 * 1024;
+
+// ---- metrics ----
+
+/// Versions of clients that are counted by name. There are about a dozen releases of etcd's clients in use. Stops clients
+/// that invent versions from filling the scrape.
+pub const METRICS_CLIENT_VERSIONS_MAX: usize = 16;
+
+/// The longest version that is counted by name.
+pub const METRICS_LABEL_BYTES_MAX: usize = 64;
+
+/// A turn that applies commands and takes longer counts as slow, as etcd's `--warning-apply-duration` has it.
+pub const METRICS_SLOW_APPLY: Duration = Duration::from_millis(100);
 
 // ---- preflight ----
 

@@ -15,6 +15,7 @@ use crate::disk::open_files::raise_open_files_max;
 use crate::identity::Url;
 use crate::lease::ttl_seconds_min;
 use crate::log::{Level, Logger, Record};
+use crate::metrics::Registry;
 use crate::net::{Address, Bound};
 use crate::preflight::{Started, available_cores, bind_problem, resolve};
 use crate::replica::{self, Replica, installed_index};
@@ -46,12 +47,13 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
     let tree_file = Arc::clone(&store.tree_file);
     let replica = start_replica(config, &founding, nonce, store, logger)
         .map_err(|error| fatal("the data directory is not in order", end_of_replica(&paths, &error)))?;
+    let shards = config.shards.unwrap_or_else(available_cores).max(1);
     let plan = Plan {
-        shards: config.shards.unwrap_or_else(available_cores).max(1),
+        shards,
         listeners,
         replica,
         tree_file,
-        common: common(config, founding.identity, paths, logger),
+        common: common((config, shards), founding.identity, paths, logger),
         settings: Settings {
             request_bytes_max: config.requests.bytes_max,
             txn_ops_max: config.requests.txn_ops_max,
@@ -156,7 +158,7 @@ fn start_replica(
     }
 }
 
-fn common(config: &Config, identity: wal::Identity, paths: Paths, logger: &Logger) -> Common {
+fn common((config, shards): (&Config, usize), identity: wal::Identity, paths: Paths, logger: &Logger) -> Common {
     Common {
         identity: Identity {
             cluster_id: identity.cluster,
@@ -167,6 +169,7 @@ fn common(config: &Config, identity: wal::Identity, paths: Paths, logger: &Logge
         },
         board: Arc::new(Board::new(first_id(identity.member))),
         watch: watch_config(config, identity),
+        registry: Arc::new(Registry::new(shards, config.extensive_metrics)),
         quota_bytes: match config.quota {
             Quota::Bytes(bytes) => bytes,
             Quota::Unbounded => u64::MAX,

@@ -8,7 +8,8 @@
 use bytes::Bytes;
 
 use super::{Error, lease, machine};
-use crate::command::{Batch, Command, Malformed, Outcome};
+use crate::alarm::Standing;
+use crate::command::{Batch, Command, Kind, Malformed, Outcome};
 use crate::lease::Change;
 use crate::mvcc::{self, Position, Want, Writer};
 use crate::tree::{Stamp, Tree};
@@ -40,17 +41,47 @@ pub struct Applied {
     index: RaftIndex,
     txn: Option<TxnId>,
     leases: Vec<Change>,
+    counts: Counts,
+}
+
+/// What was applied; for metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// By operation.
+    pub operations: mvcc::Counts,
+    /// Commands by kind: those refused, and those done.
+    pub commands: [[u64; 2]; Kind::ALL.len()],
+}
+
+impl Counts {
+    /// These and others.
+    pub fn add(&mut self, other: &Self) {
+        self.operations.add(other.operations);
+        let cells = self.commands.iter_mut().flatten().zip(other.commands.iter().flatten());
+        cells.for_each(|(total, more)| *total += more);
+    }
+
+    fn count(&mut self, kind: Kind, outcome: &Result<Outcome, mvcc::Error>) {
+        // etcd calls a compaction that came too late a success.
+        let done = matches!(outcome, Ok(_) | Err(mvcc::Error::Compacted));
+        self.commands[kind.place()][usize::from(done)] += 1;
+    }
 }
 
 impl Applied {
     /// There was nothing behind `index`.
     fn nothing(index: RaftIndex) -> Self {
-        Self { index, txn: None, leases: Vec::new() }
+        Self { index, txn: None, leases: Vec::new(), counts: Counts::default() }
     }
 
     /// The last index applied.
     pub fn index(&self) -> RaftIndex {
         self.index
+    }
+
+    /// What the call applied.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The root that the call published; none if there was nothing new to apply.
@@ -107,23 +138,27 @@ impl Applier {
         let mut txn = tree.begin();
         let began = txn.view().stamp();
         let entries = unapplied(entries, began.applied_index);
+        let mut counts = Counts::default();
         let Some(last) = entries.last() else { return Ok(Applied::nothing(began.applied_index)) };
+        let store = |error| Error::Store { index: last.index, what: machine::of_alarm(error) };
+        let mut standing = Standing::of(&txn.view()).map_err(store)?;
         let mut writer = Writer::new(&mut txn, Position::of(&began));
         let (mut applied, mut leases) = (began.applied_index, Vec::new());
         for entry in entries {
             if entry.index != applied.next() {
                 return Err(Error::Gap { applied, found: entry.index });
             }
-            self.apply_entry(&mut writer, entry, want, (&mut *out, &mut leases))?;
+            self.apply_entry((&mut writer, &mut standing, &mut counts), entry, want, (&mut *out, &mut leases))?;
             applied = entry.index;
         }
+        counts.operations = writer.counts();
         let stamp = stamp(began, last, writer.position());
-        Ok(Applied { index: applied, txn: Some(txn.commit(stamp)), leases })
+        Ok(Applied { index: applied, txn: Some(txn.commit(stamp)), leases, counts })
     }
 
     fn apply_entry(
         &self,
-        writer: &mut Writer<'_, '_>,
+        (writer, standing, counts): (&mut Writer<'_, '_>, &mut Standing, &mut Counts),
         entry: &CommittedEntry,
         want: &mut dyn FnMut(u64) -> bool,
         (out, leases): (&mut Vec<Answer>, &mut Vec<Change>),
@@ -135,8 +170,9 @@ impl Applier {
         for item in &batch {
             let (sequence, command) = item.map_err(malformed)?;
             let wanted = local && want(sequence);
-            let want_answer = if wanted { Want::Answer } else { Want::Effect };
-            let outcome = machine::execute(writer, entry.term, &command, want_answer);
+            let want = if wanted { Want::Answer } else { Want::Effect };
+            let outcome = machine::execute((&mut *writer, &mut *standing), entry.term, &command, want);
+            counts.count(command.kind(), &outcome);
             if let Err(what) = &outcome
                 && what.is_fatal()
             {

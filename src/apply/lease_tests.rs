@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Answer, Applied, Applier, CommittedEntry, Payload};
 use crate::command::{
-    BatchBuilder, Command, DeleteRangeRequest, Kind, LeaseCheckpoint, LeaseCheckpointRequest, LeaseCommand,
-    LeaseExpiry, LeaseGrantRequest, LeaseResponse, LeaseRevokeRequest, PutRequest, Response,
+    AlarmRequest, BatchBuilder, Command, DeleteRangeRequest, Kind, LeaseCheckpoint, LeaseCheckpointRequest,
+    LeaseCommand, LeaseExpiry, LeaseGrantRequest, LeaseResponse, LeaseRevokeRequest, PutRequest, Response,
 };
 use crate::lease::{self, Change, Lease};
 use crate::limits::LEASE_TTL_SECONDS_MAX;
@@ -42,6 +42,7 @@ impl Store {
             }
             Command::Put(put) => builder.push(Kind::Put, &put.encode_to_vec()),
             Command::DeleteRange(delete) => builder.push(Kind::DeleteRange, &delete.encode_to_vec()),
+            Command::Alarm(alarm) => builder.push(Kind::Alarm, &alarm.encode_to_vec()),
             Command::Txn(_) | Command::Compact(_) | Command::Noop => panic!("not here"),
         }
         let index = pin(&self.tree).stamp().applied_index.next();
@@ -143,6 +144,24 @@ fn a_checkpoint_notes_what_is_left_of_leases_that_are_there() {
     assert_eq!(answer, Ok((1, LeaseResponse::Checkpointed)));
     assert_eq!(store.leases()[0].remaining_seconds, 321);
     assert_eq!(store.changes[1], Change::Checkpointed(LeaseId(1), 321));
+}
+
+#[test]
+fn alarms_refuse_grants_and_a_corrupt_cluster_keeps_its_leases() {
+    let mut store = Store::new();
+    store.grant(1, 5).unwrap();
+    store.grant(2, 5).unwrap();
+    let raise = |alarm| Command::Alarm(AlarmRequest { action: 1, member_id: 3, alarm });
+    store.run(raise(1)).1.unwrap();
+    assert_eq!(store.grant(3, 5), Err(Error::NoSpace));
+    assert_eq!(store.revoke(2), Ok((1, LeaseResponse::Revoked)));
+    store.run(raise(2)).1.unwrap();
+    assert_eq!(store.grant(3, 5), Err(Error::Corrupt));
+    assert_eq!(store.revoke(1), Err(Error::Corrupt));
+    assert_eq!(store.expire(TERM.0, 1), Err(Error::Corrupt));
+    let checkpoints = vec![LeaseCheckpoint { id: 1, remaining_ttl: 3 }];
+    let noted = store.lease(LeaseCommand::Checkpoint(LeaseCheckpointRequest { checkpoints }));
+    assert_eq!(noted, Ok((1, LeaseResponse::Checkpointed)));
 }
 
 #[test]

@@ -16,5 +16,5 @@ mod machine;
 #[cfg(test)]
 mod tests;
 
-pub use applier::{Answer, Applied, Applier, CommittedEntry, Payload};
+pub use applier::{Answer, Applied, Applier, CommittedEntry, Counts, Payload};
 pub use error::Error;

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{Answer, Applied, Applier, CommittedEntry, Error, Payload};
-use crate::command::{BatchBuilder, Command, CompactionRequest, Kind, Malformed, PutRequest, Response};
+use crate::command::{
+    AlarmRequest, BatchBuilder, Command, CompactionRequest, DeleteRangeRequest, Kind, Malformed, PutRequest, RequestOp,
+    Response, TxnRequest,
+};
 use crate::mvcc::check::check_txn;
 use crate::mvcc::tests::model::{Model, ModelRow};
 use crate::mvcc::tests::random::Random;
@@ -27,6 +30,7 @@ fn push(builder: &mut BatchBuilder, command: &Command) {
             let (kind, payload) = command.encode();
             builder.push(kind, &payload);
         }
+        Command::Alarm(alarm) => builder.push(Kind::Alarm, &alarm.encode_to_vec()),
     }
 }
 
@@ -45,6 +49,10 @@ fn entry(index: u64, payload: Payload) -> CommittedEntry {
 fn put(key: &'static str) -> Command {
     let key = Bytes::from_static(key.as_bytes());
     Command::Put(PutRequest { key, value: Bytes::from_static(b"v"), ..Default::default() })
+}
+
+fn alarm(action: i32, alarm: i32) -> Command {
+    Command::Alarm(AlarmRequest { action, member_id: 3, alarm })
 }
 
 fn apply(tree: &mut Tree, entries: &[CommittedEntry]) -> (Result<Applied, Error>, Vec<Answer>) {
@@ -71,6 +79,10 @@ fn random_entries(seed: u64) -> Vec<CommittedEntry> {
             }
             _ = model.apply(&command);
             commands.push(command);
+            if random.one_in(6) {
+                let action = if random.one_in(3) { 1 } else { 2 };
+                commands.push(alarm(action, i32::try_from(1 + random.below(2)).unwrap()));
+            }
         }
         let proposer = match random.below(4) {
             0 => (MemberId(8), NONCE),
@@ -164,6 +176,54 @@ fn a_refused_command_moves_the_index_and_nothing_else() {
 }
 
 #[test]
+fn alarms_refuse_from_their_own_command_to_the_one_that_disarms() {
+    use crate::command::request_op::Request;
+    const RAISE: i32 = 1;
+    const DISARM: i32 = 2;
+    let key = Bytes::from_static(b"a");
+    let delete = || Command::DeleteRange(DeleteRangeRequest { key: key.slice(..), ..Default::default() });
+    let compact = |revision| Command::Compact(CompactionRequest { revision, physical: false });
+    let in_failure = |request| Command::Txn(TxnRequest { failure: vec![request], ..Default::default() });
+    let op = |request| RequestOp { request: Some(request) };
+    let put_op = || op(Request::RequestPut(PutRequest { key: key.slice(..), ..Default::default() }));
+    let nested = || op(Request::RequestTxn(TxnRequest { success: vec![put_op()], ..Default::default() }));
+    let delete_op = || op(Request::RequestDeleteRange(DeleteRangeRequest { key: key.slice(..), ..Default::default() }));
+    let (fine, full, corrupt) = (None, Some(mvcc::Error::NoSpace), Some(mvcc::Error::Corrupt));
+    let history = [
+        (put("a"), &fine),
+        (alarm(RAISE, 1), &fine),
+        (put("a"), &full),
+        (in_failure(put_op()), &full),
+        (in_failure(nested()), &full),
+        (in_failure(delete_op()), &fine),
+        (delete(), &fine),
+        (compact(2), &fine),
+        (alarm(RAISE, 2), &fine),
+        (put("a"), &corrupt),
+        (delete(), &corrupt),
+        (in_failure(delete_op()), &corrupt),
+        (compact(3), &corrupt),
+        (Command::Noop, &fine),
+        (alarm(DISARM, 1), &fine),
+        (put("a"), &corrupt),
+        (alarm(DISARM, 2), &fine),
+        (put("a"), &fine),
+    ];
+    let (commands, expected): (Vec<_>, Vec<_>) = history.into_iter().unzip();
+    // In one entry, and one entry each.
+    let mut tree = new_tree();
+    let whole = apply(&mut tree, &[entry(1, batch((MEMBER, NONCE), 1, &commands))]).1;
+    let entries = (1..)
+        .zip(&commands)
+        .map(|(index, command)| entry(index, batch((MEMBER, NONCE), index, std::slice::from_ref(command))));
+    let mut tree = new_tree();
+    let single: Vec<_> = entries.flat_map(|entry| apply(&mut tree, &[entry]).1).collect();
+    assert_eq!(whole, single);
+    let refusals: Vec<_> = whole.into_iter().map(|(_, answer)| answer.err()).collect();
+    assert_eq!(refusals.iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn entries_without_commands_move_the_index() {
     let mut tree = new_tree();
     assert_eq!(Position::of(&stamp(&tree)), Position::EMPTY);
@@ -214,4 +274,32 @@ fn a_gap_is_an_error() {
     let error = apply(&mut tree, &gap).0.unwrap_err();
     assert_eq!(error, Error::Gap { applied: RaftIndex(1), found: RaftIndex(3) });
     assert_eq!(stamp(&tree).applied_index, RaftIndex(0));
+}
+
+#[test]
+fn entries_over_rotten_pages_are_refused_whole_or_applied_right() {
+    let mut refused = 0;
+    for seed in 1..=12 {
+        println!("seed {seed}");
+        let (mut sound, mut rotting) = (new_tree(), new_tree());
+        let mut rot = crate::tree::tests::world::Random::new(seed);
+        for entry in random_entries(seed) {
+            rotting.checkpoint_to_file();
+            _ = dump(&pin(&rotting).view());
+            let before = stamp(&rotting);
+            let rotten = rotting.rot(1 + rot.size(6), &mut rot);
+            let (mut applied, mut answers) = apply(&mut rotting, std::slice::from_ref(&entry));
+            rotting.heal(rotten);
+            if let Err(error) = &applied {
+                let store = matches!(error, Error::Store { index, what } if *index == entry.index && what.is_fatal());
+                assert!(store && answers.is_empty() && stamp(&rotting) == before, "{error}");
+                refused += 1;
+                (applied, answers) = apply(&mut rotting, std::slice::from_ref(&entry));
+            }
+            let (expected, told) = apply(&mut sound, std::slice::from_ref(&entry));
+            assert_eq!((applied.unwrap().index(), answers), (expected.unwrap().index(), told), "seed {seed}");
+        }
+        assert!(dump(&pin(&sound).view()) == dump(&pin(&rotting).view()), "seed {seed}");
+    }
+    assert!(refused > 30, "{refused} entries were refused");
 }

@@ -15,7 +15,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{CompactionRequest, DeleteRangeRequest, LeaseCommand, LeaseExpiry, PutRequest, TxnRequest};
+use super::{AlarmRequest, CompactionRequest, DeleteRangeRequest, LeaseCommand, LeaseExpiry, PutRequest, TxnRequest};
 use crate::codec::{self, Reader, put_varint, varint_length};
 use crate::limits::BATCH_COMMANDS_MAX;
 use crate::types::{BootNonce, MemberId};
@@ -43,6 +43,8 @@ pub enum Kind {
     Compact = 4,
     /// No payload, no effect: proves that the log moves.
     Noop = 5,
+    /// `AlarmRequest`.
+    Alarm = 10,
     /// `LeaseGrantRequest`, its id chosen and its time to live raised to the shortest.
     LeaseGrant = 16,
     /// `LeaseRevokeRequest`.
@@ -62,10 +64,41 @@ impl Kind {
             Self::Txn => 3,
             Self::Compact => 4,
             Self::Noop => 5,
+            Self::Alarm => 10,
             Self::LeaseGrant => 16,
             Self::LeaseRevoke => 17,
             Self::LeaseExpire => 18,
             Self::LeaseCheckpoint => 19,
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Put,
+        Self::DeleteRange,
+        Self::Txn,
+        Self::Compact,
+        Self::Noop,
+        Self::Alarm,
+        Self::LeaseGrant,
+        Self::LeaseRevoke,
+        Self::LeaseExpire,
+        Self::LeaseCheckpoint,
+    ];
+
+    /// Its place in `ALL`.
+    pub fn place(self) -> usize {
+        match self {
+            Self::Put => 0,
+            Self::DeleteRange => 1,
+            Self::Txn => 2,
+            Self::Compact => 3,
+            Self::Noop => 4,
+            Self::Alarm => 5,
+            Self::LeaseGrant => 6,
+            Self::LeaseRevoke => 7,
+            Self::LeaseExpire => 8,
+            Self::LeaseCheckpoint => 9,
         }
     }
 
@@ -77,6 +110,7 @@ impl Kind {
             3 => Some(Self::Txn),
             4 => Some(Self::Compact),
             5 => Some(Self::Noop),
+            10 => Some(Self::Alarm),
             16 => Some(Self::LeaseGrant),
             17 => Some(Self::LeaseRevoke),
             18 => Some(Self::LeaseExpire),
@@ -99,8 +133,25 @@ pub enum Command {
     Compact(CompactionRequest),
     /// Nothing.
     Noop,
+    /// Raises or disarms an alarm.
+    Alarm(AlarmRequest),
     /// About leases.
     Lease(LeaseCommand),
+}
+
+impl Command {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Put(_) => Kind::Put,
+            Self::DeleteRange(_) => Kind::DeleteRange,
+            Self::Txn(_) => Kind::Txn,
+            Self::Compact(_) => Kind::Compact,
+            Self::Noop => Kind::Noop,
+            Self::Alarm(_) => Kind::Alarm,
+            Self::Lease(command) => command.kind(),
+        }
+    }
 }
 
 /// Why bytes are not a batch that this version can apply. The member that meets one must stop: skipping what
@@ -310,6 +361,7 @@ fn decode(kind: Kind, payload: Bytes) -> Result<Command, Malformed> {
         Kind::DeleteRange => Command::DeleteRange(DeleteRangeRequest::decode(payload).map_err(malformed)?),
         Kind::Txn => Command::Txn(TxnRequest::decode(payload).map_err(malformed)?),
         Kind::Compact => Command::Compact(CompactionRequest::decode(payload).map_err(malformed)?),
+        Kind::Alarm => Command::Alarm(AlarmRequest::decode(payload).map_err(malformed)?),
         Kind::Noop if payload.is_empty() => Command::Noop,
         Kind::Noop => return Err(Malformed::Payload(kind)),
         Kind::LeaseGrant => LeaseCommand::Grant(Message::decode(payload).map_err(malformed)?).into(),

@@ -50,6 +50,16 @@ pub enum LeaseCommand {
 }
 
 impl LeaseCommand {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Grant(_) => Kind::LeaseGrant,
+            Self::Revoke(_) => Kind::LeaseRevoke,
+            Self::Expire(_) => Kind::LeaseExpire,
+            Self::Checkpoint(_) => Kind::LeaseCheckpoint,
+        }
+    }
+
     /// Kind and payload, for a batch.
     pub fn encode(&self) -> (Kind, Vec<u8>) {
         match self {

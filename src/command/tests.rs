@@ -15,6 +15,7 @@ fn all_kinds() -> Vec<(Kind, Vec<u8>, Command)> {
     let delete = DeleteRangeRequest { key: Bytes::from_static(b"a"), ..Default::default() };
     let nested = request_op::Request::RequestPut(put(b"k", b"v"));
     let txn = TxnRequest { success: vec![RequestOp { request: Some(nested) }], ..Default::default() };
+    let alarm = AlarmRequest { action: 1, member_id: 7, alarm: 1 };
     let compact = CompactionRequest { revision: 7, physical: true };
     [
         (Kind::Put, put(b"k", &[7; 300]).encode_to_vec(), Command::Put(put(b"k", &[7; 300]))),
@@ -22,6 +23,7 @@ fn all_kinds() -> Vec<(Kind, Vec<u8>, Command)> {
         (Kind::Txn, txn.encode_to_vec(), Command::Txn(txn)),
         (Kind::Compact, compact.encode_to_vec(), Command::Compact(compact)),
         (Kind::Noop, Vec::new(), Command::Noop),
+        (Kind::Alarm, alarm.encode_to_vec(), Command::Alarm(alarm)),
     ]
     .into_iter()
     .chain(lease_kinds())
@@ -48,7 +50,7 @@ fn sample() -> Bytes {
     for (kind, payload, _) in all_kinds() {
         builder.push(kind, &payload);
     }
-    assert_eq!(builder.count(), 9);
+    assert_eq!(builder.count(), 10);
     let length = builder.len_bytes();
     let bytes = builder.finish();
     assert_eq!(bytes.len(), length);
@@ -58,7 +60,7 @@ fn sample() -> Bytes {
 #[test]
 fn every_kind_round_trips_with_its_sequence() {
     let batch = Batch::parse(sample()).unwrap();
-    assert_eq!((batch.proposer, batch.nonce, batch.count()), (MemberId(0xabc), BootNonce(99), 9));
+    assert_eq!((batch.proposer, batch.nonce, batch.count()), (MemberId(0xabc), BootNonce(99), 10));
     let found: Vec<_> = batch.iter().map(Result::unwrap).collect();
     let expected: Vec<_> = (1000..).zip(all_kinds().into_iter().map(|(_, _, command)| command)).collect();
     assert_eq!(found, expected);
@@ -148,6 +150,9 @@ fn kinds_and_codes_agree() {
         if let Some(kind) = Kind::from_code(code) {
             assert_eq!(kind.code(), code);
         }
+    }
+    for (place, (kind, _, command)) in all_kinds().into_iter().enumerate() {
+        assert_eq!((kind.place(), Kind::ALL[place], command.kind()), (place, kind, kind));
     }
     assert_eq!((0..=u8::MAX).filter_map(Kind::from_code).count(), all_kinds().len());
 }

@@ -132,6 +132,17 @@ pub fn attached(view: &View<'_>, id: LeaseId, after: Option<&[u8]>, count_max: u
     Ok(keys)
 }
 
+/// How many keys hang on a lease.
+pub fn attached_count(view: &View<'_>, id: LeaseId) -> Result<u64, Error> {
+    let first = lease_key(id);
+    let below = view.rank(TreeId::LeaseKeys, &first)?;
+    let through = match u64::from_be_bytes(first).checked_add(1) {
+        Some(next) => view.rank(TreeId::LeaseKeys, &next.to_be_bytes())?,
+        None => view.weight(TreeId::LeaseKeys),
+    };
+    Ok(through.saturating_sub(below))
+}
+
 /// Stores a new lease.
 pub fn grant(txn: &mut Txn<'_>, id: LeaseId, ttl_seconds: i64) -> Result<Lease, Error> {
     if id.0 == 0 {

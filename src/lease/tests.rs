@@ -255,6 +255,7 @@ fn rows_round_trip_and_refusals_write_nothing() {
     assert_eq!(all(&view).unwrap(), [lease(-5, LEASE_TTL_SECONDS_MAX), Lease { remaining_seconds: 4, ..lease(5, 10) }]);
     assert_eq!(attached(&view, LeaseId(5), None, 9).unwrap(), [&b""[..], b"a", b"ab", b"b"]);
     assert_eq!(attached(&view, LeaseId(5), Some(b"a"), 1).unwrap(), [b"ab"]);
+    assert_eq!([-5, 5, 6, i64::MAX].map(|id| attached_count(&view, LeaseId(id)).unwrap()), [0, 4, 1, 0]);
     assert_eq!((exists(&view, LeaseId(0)), exists(&view, LeaseId(7))), (Ok(()), Err(Error::NotFound)));
     assert_eq!(
         reattach(&mut txn, b"x", LeaseId(5), LeaseId(0)),

@@ -81,10 +81,11 @@ impl Compaction {
 
     /// The state after a compaction to `revision` was asked for.
     fn schedule(self, view: &View<'_>, revision: Revision) -> Result<Self, Error> {
-        assert!(self.scheduled < revision, "scheduled {} before {revision}", self.scheduled);
+        if self.scheduled >= revision {
+            return Err(Error::Damaged("a compaction beyond the compacted revision"));
+        }
         let mut hashing = self.hashing;
         if !self.is_pending() {
-            assert!(hashing.is_none(), "a checksum is part of a compaction");
             let rows = view.rank(TreeId::Revisions, &At::end_of(revision).revision_key())?;
             let history = History::new(Purpose::Compaction, self.finished, revision);
             hashing = (rows <= MVCC_HASHED_ROWS_MAX).then_some(history);
@@ -99,7 +100,9 @@ impl Compaction {
         let sub = u32::try_from(reader.varint().ok()?).ok()?;
         let ordered = finished <= scheduled && finished.0 >= -1 && main.0 >= 0 && reader.is_empty();
         let hashing = if cell.body.is_empty() { None } else { Some(History::parse(cell.body)?) };
-        ordered.then_some(Self { scheduled, finished, cursor: At { main, sub }, hashing })
+        // A checksum is part of a compaction.
+        let belongs = hashing.is_none() || finished < scheduled;
+        (ordered && belongs).then_some(Self { scheduled, finished, cursor: At { main, sub }, hashing })
     }
 
     fn store(&self, txn: &mut Txn<'_>) -> Result<(), Error> {
@@ -188,7 +191,9 @@ fn step(txn: &mut Txn<'_>, state: Compaction, rows_max: usize) -> Result<Compact
     let mut cursor = state.cursor;
     let mut buffer = KeyBuffer::default();
     for row in &rows {
-        assert!(row.at >= cursor && row.at.main <= state.scheduled, "rows are met in order");
+        if row.at < cursor || row.at.main > state.scheduled {
+            return Err(Error::Damaged("revisions out of order"));
+        }
         settle(txn, row, state.scheduled, &mut buffer)?;
         cursor = row.at.next()?;
     }
@@ -222,7 +227,9 @@ fn rows(view: &View<'_>, state: &Compaction, rows_max: usize) -> Result<Vec<Row>
 fn settle(txn: &mut Txn<'_>, row: &Row, compacted: Revision, buffer: &mut KeyBuffer) -> Result<(), Error> {
     let own = row.tombstone && row.at.main < compacted;
     for at in superfluous(&txn.view(), row, buffer)? {
-        assert!(at < row.at, "only older versions are superfluous");
+        if at >= row.at {
+            return Err(Error::Damaged("versions out of order"));
+        }
         remove(txn, &row.key, at, buffer)?;
     }
     if own { remove(txn, &row.key, row.at, buffer) } else { Ok(()) }

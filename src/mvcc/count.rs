@@ -15,6 +15,7 @@ use super::bounds::{End, KeyRange};
 use super::row::{At, KeyBuffer, TAIL_FIRST, TAIL_LAST, Version, live_keys, newest, newest_at};
 use super::walk::{Direction, Mode, Step, Walk};
 use super::work::Work;
+use crate::command::DeleteRangeRequest;
 use crate::limits::MVCC_COUNT_CHANGES_MIN;
 use crate::tree::{TreeId, View};
 use crate::types::Revision;
@@ -113,8 +114,9 @@ impl Count {
                 return Ok(State::Undo { then, undone });
             }
             let change = Version::of_row(row)?;
-            assert!(change.at.main > then, "only later changes are undone");
-            assert!(change.at >= undone.next, "rows come in order");
+            if change.at < undone.next {
+                return Err(Error::Damaged("revisions out of order"));
+            }
             if self.range.contains(change.key) {
                 undone.live += difference(view, &change, then, &mut buffer)?;
             }
@@ -140,6 +142,15 @@ impl Count {
         let seen = walk.seen().map(<[u8]>::to_vec);
         Ok(State::Walk { live, last: seen.or(last) })
     }
+}
+
+/// Live keys that a deletion would delete now, if it is of a range; O(log n).
+pub fn keys_deleted(view: &View<'_>, request: &DeleteRangeRequest) -> Result<u64, Error> {
+    let range = KeyRange::new(&request.key, &request.range_end);
+    if range.is_empty() || range.is_single() {
+        return Ok(0);
+    }
+    Ok(live_now(view, &range)?.unsigned_abs())
 }
 
 /// Live keys of a range now.

@@ -36,6 +36,12 @@ pub enum Error {
     StreamSortUnsupported,
     /// A streamed range with a revision filter.
     StreamFiltersUnsupported,
+    /// The alarm NOSPACE stands: nothing that adds to the store is taken.
+    NoSpace,
+    /// The alarm CORRUPT stands: no write is taken.
+    Corrupt,
+    /// As many alarms as are kept stand.
+    TooManyAlarms,
     /// A row of the store does not read as one: which rule it breaks. Fatal.
     Damaged(&'static str),
     /// The tree could not be read or written. Fatal.
@@ -84,6 +90,9 @@ impl std::fmt::Display for Error {
             Self::InvalidSortOption => "no such sort option",
             Self::StreamSortUnsupported => "a streamed range cannot be sorted",
             Self::StreamFiltersUnsupported => "a streamed range cannot be filtered",
+            Self::NoSpace => "an alarm says that there is no space",
+            Self::Corrupt => "an alarm says that data may be damaged",
+            Self::TooManyAlarms => "too many alarms stand",
             Self::Damaged(what) => return write!(formatter, "damaged row: {what}"),
             Self::Tree(error) => return write!(formatter, "tree: {error}"),
         };

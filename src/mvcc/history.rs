@@ -79,7 +79,9 @@ impl History {
             if !work.spend(ROW_CELLS) {
                 return Ok(None);
             }
-            assert!(change.at >= self.next, "rows come in order");
+            if change.at < self.next {
+                return Err(Error::Damaged("revisions out of order"));
+            }
             if self.counts(view, &change, &mut buffer)? {
                 row.clear();
                 let cell = cursor.cell()?.ok_or(Error::Damaged("a row without its cell"))?;

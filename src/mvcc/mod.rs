@@ -36,6 +36,7 @@ mod work;
 mod write;
 
 pub use compact::{Compaction, compact_step, resume_compaction};
+pub use count::keys_deleted;
 pub use error::Error;
 pub use feed::{Event, Feed, Place, Seen, Visit};
 pub use hash::{HashKv, KvHash};
@@ -46,4 +47,4 @@ pub use stream::{SortedChunks, StreamEnd};
 pub use txn::read_only_txn;
 pub use wire::Tail;
 pub use work::{Progress, Work};
-pub use write::{Want, Writer};
+pub use write::{Counts, Want, Writer};

@@ -21,6 +21,14 @@ impl Position {
     /// What a new store has.
     pub const EMPTY: Self = Self { current: Revision(1), compacted: Revision(-1) };
 
+    /// Whether a stamp tells a position. One that was read from a file is asked once, before it is used.
+    pub fn is_told_by(stamp: &Stamp) -> bool {
+        let (current, compacted) = (stamp.revision.0, stamp.compacted.0);
+        // Revisions are counted on from here.
+        let counts = (1..i64::MAX / 2).contains(&current) && (-1..=current).contains(&compacted);
+        counts || (current == 0 && compacted == 0)
+    }
+
     /// The position that a root's stamp tells.
     pub fn of(stamp: &Stamp) -> Self {
         if stamp.revision.0 == 0 {

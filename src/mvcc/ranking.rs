@@ -79,7 +79,9 @@ impl Ranking {
                 None => 0,
                 Some(before) => {
                     let ordering = self.compare(view, keys, (before, own))?;
-                    assert!(ordering.is_le(), "values are sorted");
+                    if ordering.is_gt() {
+                        return Err(Error::Damaged("a pinned root changed while it was read"));
+                    }
                     self.ranks[before] + i64::from(ordering.is_lt())
                 }
             };

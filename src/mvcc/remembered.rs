@@ -44,7 +44,9 @@ pub(super) fn insert(txn: &mut Txn<'_>, hash: KvHash) -> Result<(), Error> {
     put_varint(&mut head, hash.compact_revision.0.cast_unsigned());
     txn.insert(TreeId::System, &key(hash.hash_revision), &head, &[], false)?;
     let kept = keys(&txn.view())?;
-    assert!(kept.len() <= MVCC_HASHES_REMEMBERED + 1, "one comes at a time");
+    if kept.len() > MVCC_HASHES_REMEMBERED + 1 {
+        return Err(Error::Damaged("more remembered checksums than there can be"));
+    }
     if kept.len() > MVCC_HASHES_REMEMBERED {
         txn.remove(TreeId::System, &kept[0])?;
     }
@@ -72,6 +74,5 @@ fn keys(view: &View<'_>) -> Result<Vec<[u8; KEY_BYTES]>, Error> {
         found.push(key);
         cursor.next()?;
     }
-    assert!(found.is_sorted(), "a cursor goes forward");
-    Ok(found)
+    if found.is_sorted() { Ok(found) } else { Err(Error::Damaged("remembered checksums out of order")) }
 }

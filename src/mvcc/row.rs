@@ -229,7 +229,9 @@ pub(super) fn newest_at<'a>(
     if version.key != key {
         return Ok(None);
     }
-    assert!(version.at <= at, "a search for {at:?} found {:?}", version.at);
+    if version.at > at {
+        return Err(Error::Damaged("versions out of order"));
+    }
     Ok(Some(version))
 }
 

@@ -69,7 +69,9 @@ impl Writer<'_, '_> {
         self.check_branch(request, &mut path, &mut Vec::new())?;
         path.rewind();
         assert_eq!(self.seen(), self.began(), "all checks stand before the first write");
+        let before = self.counts.operations();
         let response = self.run_branch(request, &mut path, want)?;
+        self.counts.txns += u64::from(self.counts.operations() > before + 1);
         path.rewind();
         self.finish();
         Ok(TxnResponse { header: None, ..response })
@@ -128,9 +130,12 @@ impl Writer<'_, '_> {
         })
     }
 
-    fn run_range(&self, request: &RangeRequest, want: Want) -> Result<RangeResponse, Error> {
+    fn run_range(&mut self, request: &RangeRequest, want: Want) -> Result<RangeResponse, Error> {
         match want {
-            Want::Answer => range_at(&self.view(), self.seen(), request),
+            Want::Answer => {
+                self.counts.ranges += 1;
+                range_at(&self.view(), self.seen(), request)
+            }
             Want::Effect => Ok(RangeResponse::default()),
         }
     }

@@ -99,7 +99,9 @@ impl<'a, 'r> Walk<'a, 'r> {
         if !inside {
             return Ok(Step::End);
         }
-        assert!(self.range.contains(found.key), "a walk left its range");
+        if !self.range.contains(found.key) {
+            return Err(Error::Damaged("keys out of order"));
+        }
         if let Some(seen) = self.seen.or(self.resume)
             && (found.key > seen) != (self.direction == Direction::Ascending)
         {
@@ -195,7 +197,9 @@ impl<'a, 'r> Walk<'a, 'r> {
                 self.cursor.seek(self.buffer.version(key, at))?;
             }
             tried += 1;
-            assert!(tried <= MVCC_WALK_STEPS_BEFORE_SEEK + 1, "a search lands at or behind its place");
+            if tried > MVCC_WALK_STEPS_BEFORE_SEEK + 1 {
+                return Err(Error::Damaged("versions out of order"));
+            }
             candidate = self.version_of(key)?;
         }
         Ok(Step::Dead)

@@ -14,6 +14,7 @@ use super::range::header;
 use super::row::{At, Head, KeyBuffer, Values, Version, insert_row, newest};
 use super::walk::{Direction, Mode, Step, Walk};
 use super::wire::pair;
+use super::work::wide;
 use super::{Error, Position};
 use crate::command::{DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse};
 use crate::lease;
@@ -30,6 +31,36 @@ pub enum Want {
     Effect,
 }
 
+/// What was applied, by the operations that requests name; for metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Puts.
+    pub puts: u64,
+    /// Bytes of their keys and values.
+    pub put_bytes: u64,
+    /// Deletions, however many keys each deleted.
+    pub deletes: u64,
+    /// Ranges inside txns, if somebody waited for them.
+    pub ranges: u64,
+    /// Txns of more than one operation.
+    pub txns: u64,
+}
+
+impl Counts {
+    /// These and others.
+    pub fn add(&mut self, other: Self) {
+        self.puts += other.puts;
+        self.put_bytes += other.put_bytes;
+        self.deletes += other.deletes;
+        self.ranges += other.ranges;
+        self.txns += other.txns;
+    }
+
+    pub(super) fn operations(&self) -> u64 {
+        self.puts + self.deletes + self.ranges
+    }
+}
+
 /// Applies commands within one tree transaction.
 pub struct Writer<'t, 's> {
     pub(super) txn: &'t mut Txn<'s>,
@@ -38,6 +69,7 @@ pub struct Writer<'t, 's> {
     changes: u32,
     buffer: KeyBuffer,
     head: Vec<u8>,
+    pub(super) counts: Counts,
 }
 
 /// What a write must know of the live version that it replaces.
@@ -64,13 +96,24 @@ impl<'t, 's> Writer<'t, 's> {
     /// Goes on from `position`.
     pub fn new(txn: &'t mut Txn<'s>, position: Position) -> Self {
         position.assert_invariants();
-        Self { txn, position, changes: 0, buffer: KeyBuffer::default(), head: Vec::new() }
+        Self { txn, position, changes: 0, buffer: KeyBuffer::default(), head: Vec::new(), counts: Counts::default() }
     }
 
     /// Where the store stands after the commands so far.
     pub fn position(&self) -> Position {
         assert_eq!(self.changes, 0, "no command is in progress");
         self.position
+    }
+
+    /// What was applied so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The tree transaction, for what is no key: alarms and their like, between two commands.
+    pub fn tree(&mut self) -> &mut Txn<'s> {
+        assert_eq!(self.changes, 0, "no command is in progress");
+        self.txn
     }
 
     /// Writes one key.
@@ -153,6 +196,8 @@ impl<'t, 's> Writer<'t, 's> {
             (true, None) | (false, _) => LeaseId(request.lease),
         };
         let previous = found.as_ref().map(Previous::of);
+        self.counts.puts += 1;
+        self.counts.put_bytes += wide(request.key.len() + value.len());
         self.write_put(&request.key, &value, lease, previous)?;
         Ok((self.next_main(), prev_kv))
     }
@@ -160,7 +205,10 @@ impl<'t, 's> Writer<'t, 's> {
     fn write_put(&mut self, key: &[u8], value: &[u8], lease: LeaseId, previous: Option<Previous>) -> Result<(), Error> {
         let main = self.next_main();
         let (create, version, old_lease) = match previous {
-            Some(Previous { head, .. }) => (head.create, head.version + 1, head.lease),
+            Some(Previous { head, .. }) => {
+                let version = head.version.checked_add(1).ok_or(Error::Damaged("version of a version"))?;
+                (head.create, version, head.lease)
+            }
             None => (main, 1, LeaseId(0)),
         };
         self.write(key, Head { create, version, lease, tombstone: false }, value, previous)?;
@@ -173,6 +221,7 @@ impl<'t, 's> Writer<'t, 's> {
         request: &DeleteRangeRequest,
         want: Want,
     ) -> Result<DeleteRangeResponse, Error> {
+        self.counts.deletes += 1;
         let range = KeyRange::new(&request.key, &request.range_end);
         let shown = request.prev_kv && want == Want::Answer;
         let mut response = DeleteRangeResponse::default();
@@ -227,9 +276,10 @@ impl<'t, 's> Writer<'t, 's> {
     ) -> Result<(), Error> {
         let at = At { main: self.next_main(), sub: self.changes };
         if let Some(previous) = previous {
-            assert!(previous.at < at, "history goes forward: {at:?} after {:?}", previous.at);
             let found = self.txn.set_weighted(TreeId::Versions, self.buffer.version(key, previous.at), false)?;
-            assert!(found, "the version that was just read is there");
+            if previous.at >= at || !found {
+                return Err(Error::Damaged("versions out of order"));
+            }
         }
         assert!(previous.is_some() || !head.tombstone, "only what lives can be deleted");
         self.head.clear();

@@ -26,6 +26,7 @@ use super::contacts::Contacts;
 use super::journal::Journal;
 use super::leases::Leases;
 use super::proposals::{Answers, Proposals, ReadyBatch, Waiter};
+use super::space::Footprint;
 use super::start::{self, Parts};
 use super::store::Store;
 use super::values::{Error, Failure, Input, Output, Proposal, Refusal, Stats, TimeoutCause};
@@ -122,7 +123,7 @@ impl Replica {
 
     fn assemble(config: Config, now: Now, parts: Parts) -> Result<Self, Error> {
         let Parts { driver, log, snapshot_due, tree, is_new } = parts;
-        let mut store = Store::new(now, tree, &config)?;
+        let mut store = Store::new(now, tree, driver.appended(), &config)?;
         let leases = Leases::new(&config, store.leases()?);
         let alone = driver.membership().voters() == [config.member];
         Ok(Self {
@@ -205,7 +206,10 @@ impl Replica {
             let waiter = Waiter { origin, ticket: proposal.ticket, since: self.now, physical };
             let refusal = match self.phase {
                 Phase::New | Phase::Running if gap > REPLICA_APPLY_GAP_MAX => Some(Refusal::TooManyRequests),
-                Phase::New | Phase::Running => self.proposals.push(waiter, proposal).err(),
+                Phase::New | Phase::Running => {
+                    let footprint = Footprint::of(&proposal, self.store.keys_deleted(&proposal));
+                    self.proposals.push(waiter, proposal, footprint).err()
+                }
                 Phase::HandingOver(_) | Phase::Draining | Phase::Over => Some(Refusal::Stopped),
             };
             if let Some(refusal) = refusal {
@@ -253,6 +257,9 @@ impl Replica {
     fn take_checkpoint(&mut self, plan: CheckpointPlan) {
         let done = self.store.on_checkpoint_done(self.now, plan);
         self.stats.checkpoints += 1;
+        if self.phase == Phase::Running {
+            self.store.settle(!done.give_back.is_empty());
+        }
         if self.phase == Phase::New {
             self.phase = Phase::Running;
             if self.stop_due {

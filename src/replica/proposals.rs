@@ -35,6 +35,7 @@ pub(super) struct Waiter {
 struct Queued {
     waiter: Waiter,
     proposal: Proposal,
+    footprint: Footprint,
 }
 
 #[derive(Debug)]
@@ -80,8 +81,8 @@ impl Proposals {
         Self { member, nonce, queue, first: 1, pending, unanswered: 0, bytes: 0, footprint: Footprint::default() }
     }
 
-    /// Queues a proposal. `Err` gives it back when too many wait.
-    pub(super) fn push(&mut self, waiter: Waiter, proposal: Proposal) -> Result<(), Refusal> {
+    /// Queues a proposal and what applying it may take. `Err` when too many wait.
+    pub(super) fn push(&mut self, waiter: Waiter, proposal: Proposal, footprint: Footprint) -> Result<(), Refusal> {
         let bytes = proposal.payload.len();
         if self.unanswered >= REPLICA_PROPOSALS_MAX || self.bytes + bytes > REPLICA_PROPOSALS_BYTES_MAX {
             return Err(Refusal::TooManyRequests);
@@ -89,13 +90,13 @@ impl Proposals {
         assert!(self.queue.back().is_none_or(|last| last.waiter.since <= waiter.since), "time does not go back");
         self.unanswered += 1;
         self.bytes += bytes;
-        self.queue.push_back(Queued { waiter, proposal });
+        self.queue.push_back(Queued { waiter, proposal, footprint });
         Ok(())
     }
 
-    /// The proposal that would begin the next batch.
-    pub(super) fn front(&self) -> Option<&Proposal> {
-        self.queue.front().map(|queued| &queued.proposal)
+    /// The proposal that would begin the next batch, and what it may take.
+    pub(super) fn front(&self) -> Option<(&Proposal, Footprint)> {
+        self.queue.front().map(|queued| (&queued.proposal, queued.footprint))
     }
 
     /// Takes the front out of the queue, to refuse it.
@@ -108,18 +109,19 @@ impl Proposals {
     }
 
     /// A batch of what is queued, from the front on, as long as `admit` lets the next in and the batch is not full.
-    /// `None` when the first is not let in. `admit` is told what those before it may take.
+    /// `None` when the first is not let in. `admit` is told what it and all those before it may take.
     pub(super) fn build(&mut self, mut admit: impl FnMut(&Proposal, Footprint) -> bool) -> Option<ReadyBatch> {
         let first = self.first + wide(self.pending.len());
         let mut builder = BatchBuilder::new(self.member, self.nonce, first);
         while let Some(next) = self.queue.front() {
             let large = builder.len_bytes() + next.proposal.payload.len() > REPLICA_BATCH_BYTES_MAX;
-            if builder.is_full() || (large && !builder.is_empty()) || !admit(&next.proposal, self.footprint) {
+            let footprint = self.footprint.plus(next.footprint);
+            if builder.is_full() || (large && !builder.is_empty()) || !admit(&next.proposal, footprint) {
                 break;
             }
-            let Some(Queued { waiter, proposal }) = self.queue.pop_front() else { break };
+            let Some(Queued { waiter, proposal, footprint }) = self.queue.pop_front() else { break };
             builder.push(proposal.kind, &proposal.payload);
-            let (bytes, footprint) = (proposal.payload.len(), Footprint::of(&proposal));
+            let bytes = proposal.payload.len();
             self.footprint = self.footprint.plus(footprint);
             self.pending.push_back(Pending { since: waiter.since, bytes, footprint, waiter: Some(waiter) });
         }

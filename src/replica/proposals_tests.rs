@@ -13,12 +13,17 @@ fn waiter(ticket: u64, since: u64) -> Waiter {
     Waiter { origin: ShardId(0), ticket, since: Now(since), physical: false }
 }
 
+fn try_push(proposals: &mut Proposals, waiter: Waiter, proposal: Proposal) -> Result<(), Refusal> {
+    let footprint = Footprint::of(&proposal, 0);
+    proposals.push(waiter, proposal, footprint)
+}
+
 fn proposal(ticket: u64, bytes: usize) -> Proposal {
     Proposal { ticket, kind: Kind::Put, payload: Bytes::from(vec![0; bytes]) }
 }
 
 fn push(proposals: &mut Proposals, ticket: u64, since: u64, bytes: usize) {
-    proposals.push(waiter(ticket, since), proposal(ticket, bytes)).unwrap();
+    try_push(proposals, waiter(ticket, since), proposal(ticket, bytes)).unwrap();
 }
 
 #[test]
@@ -59,7 +64,7 @@ fn count_and_bytes_are_bounded_and_answers_make_room() {
     let half = REPLICA_PROPOSALS_BYTES_MAX / 2;
     push(&mut proposals, 1, 0, half);
     push(&mut proposals, 2, 0, half);
-    assert_eq!(proposals.push(waiter(3, 0), proposal(3, 1)), Err(Refusal::TooManyRequests));
+    assert_eq!(try_push(&mut proposals, waiter(3, 0), proposal(3, 1)), Err(Refusal::TooManyRequests));
     proposals.build(|_, _| true).unwrap();
     proposals.take(1).unwrap();
     push(&mut proposals, 3, 0, 1);
@@ -67,7 +72,7 @@ fn count_and_bytes_are_bounded_and_answers_make_room() {
     for ticket in 0..u64::try_from(REPLICA_PROPOSALS_MAX).unwrap() {
         push(&mut proposals, ticket, 0, 0);
     }
-    assert_eq!(proposals.push(waiter(1, 0), proposal(1, 0)), Err(Refusal::TooManyRequests));
+    assert_eq!(try_push(&mut proposals, waiter(1, 0), proposal(1, 0)), Err(Refusal::TooManyRequests));
     proposals.assert_invariants();
 }
 

@@ -10,8 +10,8 @@
 use super::values::Proposal;
 use crate::command::Kind;
 use crate::limits::{
-    LEASE_CHECKPOINTS_PER_BATCH_MAX, PAGE_BYTES, REPLICA_PAGES_PER_WRITE, TREE_BODY_INLINE_BYTES_MAX,
-    TXN_OPS_MAX_DEFAULT,
+    LEASE_CHECKPOINTS_PER_BATCH_MAX, PAGE_BYTES, REPLICA_DELETED_KEYS_PER_WRITE, REPLICA_PAGES_PER_WRITE,
+    TREE_BODY_INLINE_BYTES_MAX, TXN_OPS_MAX_DEFAULT,
 };
 use crate::raft::wide;
 
@@ -50,9 +50,9 @@ pub(super) enum Space {
     Lacking,
 }
 
-/// Decides for `proposal`, behind others on their way.
-pub(super) fn judge(facts: Facts, on_their_way: Footprint, proposal: &Proposal) -> Space {
-    let wanted = pages_wanted(facts, on_their_way, proposal);
+/// Decides for a command of a kind; `footprint` is what it and all those on their way before it may take.
+pub(super) fn judge(facts: Facts, footprint: Footprint, kind: Kind) -> Space {
+    let wanted = pages_wanted(facts, footprint, kind);
     match (facts.log_is_full, wanted <= facts.pages_free, facts.tree_is_full) {
         (true, _, _) | (false, false, true) => Space::Lacking,
         (false, true, _) => Space::Enough,
@@ -60,23 +60,23 @@ pub(super) fn judge(facts: Facts, on_their_way: Footprint, proposal: &Proposal) 
     }
 }
 
-/// Pages that must be free for `proposal` to be let in.
-pub(super) fn pages_wanted(facts: Facts, on_their_way: Footprint, proposal: &Proposal) -> u64 {
-    let reserved = match proposal.kind {
-        Kind::DeleteRange | Kind::Compact | Kind::Noop => 0,
+/// Pages that must be free for it to be let in.
+pub(super) fn pages_wanted(facts: Facts, footprint: Footprint, kind: Kind) -> u64 {
+    let reserved = match kind {
+        Kind::DeleteRange | Kind::Compact | Kind::Noop | Kind::Alarm => 0,
         Kind::LeaseRevoke | Kind::LeaseExpire | Kind::LeaseCheckpoint => 0,
         Kind::Put | Kind::Txn | Kind::LeaseGrant => facts.pages_reserved,
     };
-    reserved.saturating_add(on_their_way.plus(Footprint::of(proposal)).pages(facts.pages_used))
+    reserved.saturating_add(footprint.pages(facts.pages_used))
 }
 
 impl Footprint {
-    /// That of one command.
-    pub(super) fn of(proposal: &Proposal) -> Self {
+    /// That of one command, which deletes `keys` keys by ranges.
+    pub(super) fn of(proposal: &Proposal, keys: u64) -> Self {
         let length = proposal.payload.len();
         // The shortest write within a txn takes about 16 bytes.
         let writes = match proposal.kind {
-            Kind::Put | Kind::DeleteRange | Kind::Compact => 1,
+            Kind::Put | Kind::DeleteRange | Kind::Compact | Kind::Alarm => 1,
             Kind::LeaseGrant | Kind::LeaseRevoke | Kind::LeaseExpire => 1,
             // The shortest checkpoint takes about 4 bytes.
             Kind::LeaseCheckpoint => (1 + length / 4).min(LEASE_CHECKPOINTS_PER_BATCH_MAX),
@@ -84,7 +84,9 @@ impl Footprint {
             Kind::Noop => 0,
         };
         let bytes = if length > TREE_BODY_INLINE_BYTES_MAX { length.next_multiple_of(PAGE_BYTES) } else { length };
-        Self { writes: wide(writes), bytes: wide(bytes) }
+        // Keys of one range are neighbours: they share leaves of the index, and their tombstones those of the history.
+        let writes = wide(writes).saturating_add(keys / REPLICA_DELETED_KEYS_PER_WRITE);
+        Self { writes, bytes: wide(bytes) }
     }
 
     /// This and another.
@@ -118,7 +120,7 @@ mod tests {
     }
 
     fn pages(kind: Kind, bytes: usize) -> u64 {
-        Footprint::of(&proposal(kind, bytes)).pages(1_000_000)
+        Footprint::of(&proposal(kind, bytes), 0).pages(1_000_000)
     }
 
     #[test]
@@ -128,7 +130,8 @@ mod tests {
             let kind = if on(0) { Kind::DeleteRange } else { Kind::Put };
             let proposal = proposal(kind, 100);
             let others = Footprint { writes: 5, bytes: 10_000 };
-            let need = others.plus(Footprint::of(&proposal)).pages(1000);
+            let footprint = others.plus(Footprint::of(&proposal, 0));
+            let need = footprint.pages(1000);
             let pages_free = match (on(1), on(2)) {
                 (false, _) => need - 1,
                 (true, false) => need,
@@ -142,7 +145,7 @@ mod tests {
                 (false, false, false) => Space::Soon,
                 _ => Space::Lacking,
             };
-            assert_eq!(judge(facts, others, &proposal), expected, "{facts:?} {kind:?}");
+            assert_eq!(judge(facts, footprint, kind), expected, "{facts:?} {kind:?}");
         }
     }
 
@@ -151,6 +154,8 @@ mod tests {
         assert!(pages(Kind::Put, 1_000_000) > 488);
         assert!(pages(Kind::Txn, 4000) > 10 * pages(Kind::Put, 4000));
         assert_eq!(pages(Kind::Noop, 0), 0);
+        let delete = |keys| Footprint::of(&proposal(Kind::DeleteRange, 20), keys).pages(1_000_000);
+        assert!(delete(100_000) > 10_000 && delete(1) == delete(0), "{}", delete(100_000));
         let many = Footprint { writes: 10_000, bytes: 0 };
         assert_eq!((many.pages(100), many.pages(1_000_000)), (200, 10_000 * REPLICA_PAGES_PER_WRITE));
     }

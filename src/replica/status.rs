@@ -27,7 +27,8 @@ impl Replica {
     /// The state, for status answers and metrics.
     pub fn status(&self) -> Status {
         let stamp = self.store.stamp();
-        let (stalls, entries_applied, applies) = self.store.counts();
+        let (stalls, entries_applied, applies, sweeps) = self.store.counts();
+        let (applied_counts, compacted_rows) = self.store.applied_counts();
         let groups = self.journal.groups_written();
         Status {
             leadership: self.driver.leadership(),
@@ -41,8 +42,11 @@ impl Replica {
             no_space: self.store.is_without_space() || self.journal.is_without_space(),
             compacting: self.store.is_compacting(),
             leases: self.leases.count(),
+            sweeping: self.store.is_sweeping(),
             counts: self.driver.counts(),
-            stats: Stats { stalls, entries_applied, applies, groups, ..self.stats },
+            applied_counts,
+            compacted_rows,
+            stats: Stats { stalls, entries_applied, applies, sweeps, groups, ..self.stats },
         }
     }
 }

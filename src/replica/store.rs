@@ -9,18 +9,23 @@
 
 use std::collections::VecDeque;
 
+use prost::Message as _;
+
 use super::config::{CheckpointPolicy, Config};
-use super::values::{Error, Failure, Pages};
+use super::values::{Error, Failure, Pages, Proposal};
+
 use crate::apply::{self, Applier, CommittedEntry, Payload};
+use crate::command::{DeleteRangeRequest, Kind, LeaseExpiry, LeaseRevokeRequest};
 use crate::lease::{self, Lease};
 use crate::limits::{
-    RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_COMPACT_PAUSE,
-    REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
+    RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_CHECKPOINTS_TO_SETTLE,
+    REPLICA_COMPACT_PAUSE, REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
+    REPLICA_SWEEP_LEAVES_PER_STEP, REPLICA_SWEEP_PAUSE, REPLICA_SWEEP_REST, REPLICA_SWEEP_REST_PART,
 };
-use crate::mvcc::{self, Compaction, Progress, compact_step};
+use crate::mvcc::{self, Compaction, Position, Progress, compact_step, resume_compaction};
 use crate::raft::{Change, Driver, Membership, is_empty_entry, wide};
-use crate::tree::{self, CheckpointDone, CheckpointPlan, GrowPlan, Stamp, Tree, TreeId};
-use crate::types::{Now, RaftIndex, Revision};
+use crate::tree::{self, CheckpointDone, CheckpointPlan, GrowPlan, Stamp, Sweep, Tree, TreeId};
+use crate::types::{LeaseId, Now, RaftIndex, Revision};
 use crate::wal::{Entry, EntryKind};
 
 /// The row of the System tree that holds the members.
@@ -62,13 +67,31 @@ pub(super) struct Store {
     watched: Option<Revision>,
     /// What was applied about leases and is not taken yet.
     lease_changes: Vec<lease::Change>,
+    /// The recovered log: once it is applied, the compaction of the run before is resumed.
+    resume_after: Option<RaftIndex>,
+    sweep: Option<Sweep>,
+    sweep_began: Now,
+    /// When a sweep may go on.
+    sweep_at: Now,
+    /// When the next may begin, unless much was freed since the last.
+    sweep_rest: Now,
+    /// Pages that were used when the last one ended.
+    swept_used: u64,
+    sweeps: u64,
+    /// Checkpoints still to come, changes or not, that give space back.
+    settling: u8,
     entries_applied: u64,
     applies: u64,
+    counts: apply::Counts,
+    compacted_rows: u64,
 }
 
 impl Store {
-    /// Goes on with `tree`.
-    pub(super) fn new(now: Now, mut tree: Tree, config: &Config) -> Result<Self, Error> {
+    /// Goes on with `tree` and a log that ends at `last`.
+    pub(super) fn new(now: Now, mut tree: Tree, last: RaftIndex, config: &Config) -> Result<Self, Error> {
+        if !Position::is_told_by(&tree.stamp()) {
+            return Err(mvcc::Error::Damaged("the revisions of the store").into());
+        }
         let compacting = Compaction::of(&tree.begin().view())?.is_pending();
         Ok(Self {
             tree,
@@ -88,8 +111,18 @@ impl Store {
             compact_at: compacting.then_some(now),
             watched: None,
             lease_changes: Vec::new(),
+            resume_after: Some(last),
+            sweep: None,
+            sweep_began: now,
+            sweep_at: now,
+            sweep_rest: now,
+            swept_used: 0,
+            sweeps: 0,
+            settling: 0,
             entries_applied: 0,
             applies: 0,
+            counts: apply::Counts::default(),
+            compacted_rows: 0,
         })
     }
 
@@ -145,6 +178,7 @@ impl Store {
         let entries: Vec<_> = entries.collect();
         assert!(!entries.is_empty(), "the first entry is a batch");
         let applied = self.applier.apply(&mut self.tree, &entries, want, out).map_err(Error::Apply)?;
+        self.counts.add(applied.counts());
         let index = applied.index();
         self.lease_changes.extend(applied.into_lease_changes());
         Ok(index)
@@ -197,14 +231,44 @@ impl Store {
 
     // ---- compaction ----
 
+    /// Once, when everything that was recovered is applied: forgets what etcd does not remember beyond a start, and goes on
+    /// with a compaction that was cut off. `last` is where the log ends now: a leader may have cut it.
+    pub(super) fn resume_compaction(&mut self, now: Now, last: RaftIndex) -> Result<(), Error> {
+        let applied = self.stamp().applied_index;
+        if self.resume_after.is_none_or(|recovered| applied < recovered.min(last)) {
+            return Ok(());
+        }
+        match resume_compaction(&mut self.tree) {
+            Ok(state) => {
+                self.resume_after = None;
+                assert!(self.compact_at.is_some() || !state.is_pending(), "a compaction that is not over is known");
+                self.compact_at = self.compact_at.map(|_| now);
+                Ok(())
+            }
+            // It is tried again in the next turn: pages come, as for everything else.
+            Err(mvcc::Error::Tree(tree::Error::OutOfPages)) => {
+                self.tree.release();
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// One step of a compaction, if one is due. Whether it did something.
     pub(super) fn compact_step(&mut self, now: Now) -> Result<bool, Error> {
-        if self.compact_at.is_none_or(|at| now < at) || self.waits_for_watchers() {
+        let held = self.resume_after.is_some() || self.waits_for_watchers();
+        if held || self.compact_at.is_none_or(|at| now < at) {
             return Ok(false);
         }
-        match compact_step(&mut self.tree, REPLICA_COMPACT_ROWS_PER_STEP) {
+        let before = self.tree.begin().view().weight(TreeId::Revisions);
+        let stepped = compact_step(&mut self.tree, REPLICA_COMPACT_ROWS_PER_STEP);
+        self.compacted_rows += before.saturating_sub(self.tree.begin().view().weight(TreeId::Revisions));
+        match stepped {
             Ok(Progress::More) => self.compact_at = Some(now.after(REPLICA_COMPACT_PAUSE)),
-            Ok(Progress::Done) => self.compact_at = None,
+            Ok(Progress::Done) => {
+                self.compact_at = None;
+                self.settling = REPLICA_CHECKPOINTS_TO_SETTLE;
+            }
             Err(mvcc::Error::Tree(tree::Error::OutOfPages)) => {
                 self.tree.release();
                 self.compact_at = Some(now.after(REPLICA_SPACE_RETRY));
@@ -248,6 +312,62 @@ impl Store {
     }
 
     // ---- space ----
+
+    /// Keys that a deletion of a range would delete as things stand. One that cannot be told is for applying to complain of.
+    pub(super) fn keys_deleted(&mut self, proposal: &Proposal) -> u64 {
+        if let Some(id) = lease_of(proposal) {
+            return lease::attached_count(&self.tree.begin().view(), id).unwrap_or(0);
+        }
+        if proposal.kind != Kind::DeleteRange {
+            return 0;
+        }
+        let request = DeleteRangeRequest::decode(proposal.payload.slice(..)).unwrap_or_default();
+        mvcc::keys_deleted(&self.tree.begin().view(), &request).unwrap_or(0)
+    }
+
+    /// One step of a sweep, if one is due: pages move towards the start of the file, so that its end can go back to the file
+    /// system. It gives way to whatever needs pages or writes many.
+    pub(super) fn sweep_step(&mut self, now: Now) -> Result<(), Error> {
+        let busy = self.stalled_at.is_some() || self.tree.dirty_pages() >= self.policy.dirty_pages_max / 2;
+        if now < self.sweep_at || busy || self.is_compacting() {
+            return Ok(());
+        }
+        if self.sweep.is_none() {
+            // A quarter less is used than after the last one: there is new work for it.
+            let freed = self.tree.pages_used() <= self.swept_used / 4 * 3;
+            self.sweep = if freed || now >= self.sweep_rest { self.tree.plan_sweep() } else { None };
+            self.sweep_began = now;
+        }
+        let Some(sweep) = &mut self.sweep else { return Ok(()) };
+        let stamp = self.tree.stamp();
+        let mut txn = self.tree.begin();
+        match txn.sweep(sweep, REPLICA_SWEEP_LEAVES_PER_STEP) {
+            Ok(()) => _ = txn.commit(stamp),
+            Err(tree::Error::OutOfPages) => {
+                drop(txn);
+                // The pages that it left behind come free with the next checkpoints.
+                self.tree.release();
+                self.sweep_at = now.after(REPLICA_SPACE_RETRY);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.sweep_at = now.after(REPLICA_SWEEP_PAUSE);
+        if sweep.is_over() {
+            self.sweep = None;
+            let took = now.since(self.sweep_began).saturating_mul(REPLICA_SWEEP_REST_PART);
+            self.sweep_rest = now.after(took.max(REPLICA_SWEEP_REST));
+            self.swept_used = self.tree.pages_used();
+            self.sweeps += 1;
+            self.settling = REPLICA_CHECKPOINTS_TO_SETTLE;
+        }
+        Ok(())
+    }
+
+    /// Whether a sweep moves pages.
+    pub(super) fn is_sweeping(&self) -> bool {
+        self.sweep.is_some()
+    }
 
     /// Pages to have granted: ahead of use, since a command wants so many free, or because the backlog waits for them.
     pub(super) fn poll_grow(&mut self, now: Now, pages_promised: u64, pages_wanted: u64) -> Option<GrowPlan> {
@@ -332,6 +452,16 @@ impl Store {
         done
     }
 
+    /// Has the next checkpoint come even if nothing changes any more, while pages may still go back.
+    pub(super) fn settle(&mut self, gave_back: bool) {
+        let left = if gave_back { REPLICA_CHECKPOINTS_TO_SETTLE } else { self.settling };
+        self.settling = left.saturating_sub(1);
+        if left > 0 {
+            let stamp = self.tree.stamp();
+            self.tree.begin().commit(stamp);
+        }
+    }
+
     /// Whether a checkpoint is being written.
     pub(super) fn is_checkpointing(&self) -> bool {
         self.checkpoint_out
@@ -359,9 +489,14 @@ impl Store {
         self.stalled_at.is_some_and(|free| self.tree.pages_free() <= free)
     }
 
-    /// Times that applying waited for pages, entries applied, transactions that applied them.
-    pub(super) fn counts(&self) -> (u64, u64, u64) {
-        (self.stalls, self.entries_applied, self.applies)
+    /// What was applied, and the rows that compactions removed.
+    pub(super) fn applied_counts(&self) -> (apply::Counts, u64) {
+        (self.counts, self.compacted_rows)
+    }
+
+    /// Times that applying waited for pages, entries applied, transactions that applied them, sweeps finished.
+    pub(super) fn counts(&self) -> (u64, u64, u64, u64) {
+        (self.stalls, self.entries_applied, self.applies, self.sweeps)
     }
 
     /// Pages of the file.
@@ -374,8 +509,9 @@ impl Store {
     pub(super) fn next_deadline(&self) -> Option<Now> {
         let grow = self.grow_retry_at.filter(|_| !self.grow_out);
         let checkpoint = (!self.checkpoint_out).then_some(self.checkpoint_at);
-        let compact = self.compact_at.filter(|_| !self.waits_for_watchers());
-        [grow, checkpoint, compact].into_iter().flatten().min()
+        let compact = self.compact_at.filter(|_| self.resume_after.is_none() && !self.waits_for_watchers());
+        let sweep = self.sweep.as_ref().map(|_| self.sweep_at);
+        [grow, checkpoint, compact, sweep].into_iter().flatten().min()
     }
 }
 
@@ -398,6 +534,15 @@ pub(super) fn read_membership(tree: &mut Tree) -> Result<Membership, Error> {
 fn committed(entry: &Entry) -> CommittedEntry {
     let payload = if is_empty_entry(entry) { Payload::Nothing } else { Payload::Batch(entry.data.slice(..)) };
     CommittedEntry { index: entry.index, term: entry.term, payload }
+}
+
+/// The lease that a proposal takes away with its keys.
+fn lease_of(proposal: &Proposal) -> Option<LeaseId> {
+    if proposal.kind == Kind::LeaseExpire {
+        return LeaseExpiry::decode(&proposal.payload).ok().map(|expiry| expiry.id);
+    }
+    let revoked = (proposal.kind == Kind::LeaseRevoke).then(|| LeaseRevokeRequest::decode(proposal.payload.slice(..)));
+    revoked?.ok().map(|request| LeaseId(request.id))
 }
 
 fn lacks_pages(error: &Error) -> bool {

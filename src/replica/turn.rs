@@ -10,14 +10,14 @@ use std::time::Duration;
 use super::leases::OWN;
 use super::machine::{Confirmed, Phase, Physical, Replica};
 use super::proposals::{Answers, ReadyBatch, Waiter};
-use super::space::{Facts, Space, judge, pages_wanted};
+use super::space::{Facts, Footprint, Space, judge, pages_wanted};
 use super::store::AppliedStep;
 use super::values::{Error, Output, Refusal};
 use crate::apply;
 use crate::command::{Outcome, Response};
 use crate::limits::{
     REPLICA_BATCHES_PER_TURN_MAX, REPLICA_FREE_PAGES_RESERVED_PART, REPLICA_GROUPS_IN_FLIGHT_MAX,
-    REPLICA_PROPOSALS_MAX, WAL_GROUPS_IN_FLIGHT_MAX,
+    REPLICA_PROPOSALS_MAX, REPLICA_USED_PAGES_RESERVED_PART, WAL_GROUPS_IN_FLIGHT_MAX,
 };
 use crate::mvcc;
 use crate::raft::{ReadTicket, Role, wide};
@@ -35,8 +35,12 @@ impl Replica {
         self.write();
         self.apply()?;
         self.answer_about_leases();
+        self.store.resume_compaction(self.now, self.driver.appended())?;
         self.serve_reads();
         self.compact()?;
+        if self.phase == Phase::Running {
+            self.store.sweep_step(self.now)?;
+        }
         self.look_after_space();
         self.end_stop();
         self.assert_invariants();
@@ -102,10 +106,10 @@ impl Replica {
         let mut bytes = self.driver.unpersisted_bytes();
         let facts = self.space_facts();
         let journal = &self.journal;
-        self.proposals.build(|proposal, before| {
+        self.proposals.build(|proposal, footprint| {
             bytes += wide(proposal.payload.len());
             let log_is_full = journal.lacks_space_for(bytes);
-            judge(Facts { log_is_full, ..facts }, before, proposal) == Space::Enough
+            judge(Facts { log_is_full, ..facts }, footprint, proposal.kind) == Space::Enough
         })
     }
 
@@ -114,12 +118,12 @@ impl Replica {
     fn refuse_without_space(&mut self) {
         let mut refused = Answers::default();
         self.pages_wanted = 0;
-        while let Some(proposal) = self.proposals.front() {
+        while let Some((proposal, own)) = self.proposals.front() {
             let bytes = self.driver.unpersisted_bytes() + wide(proposal.payload.len());
             let facts = Facts { log_is_full: self.journal.lacks_space_for(bytes), ..self.space_facts() };
-            let before = self.proposals.footprint();
-            if judge(facts, before, proposal) != Space::Lacking {
-                self.pages_wanted = pages_wanted(facts, before, proposal);
+            let footprint = self.proposals.footprint().plus(own);
+            if judge(facts, footprint, proposal.kind) != Space::Lacking {
+                self.pages_wanted = pages_wanted(facts, footprint, proposal.kind);
                 break;
             }
             if let Some(waiter) = self.proposals.refuse_front() {
@@ -131,10 +135,12 @@ impl Replica {
 
     /// The figures of the moment, but for the log's.
     fn space_facts(&self) -> Facts {
+        let pages = self.store.pages();
+        let least = self.config.free_pages_low / REPLICA_FREE_PAGES_RESERVED_PART;
         Facts {
-            pages_free: self.store.pages().free,
-            pages_used: self.store.pages().used,
-            pages_reserved: self.config.free_pages_low / REPLICA_FREE_PAGES_RESERVED_PART,
+            pages_free: pages.free,
+            pages_used: pages.used,
+            pages_reserved: least.max(pages.used / REPLICA_USED_PAGES_RESERVED_PART),
             tree_is_full: self.store.is_without_space(),
             log_is_full: false,
         }
@@ -163,7 +169,8 @@ impl Replica {
         for proposal in self.leases.poll_proposals(self.now, self.leadership.term) {
             let waiter = Waiter { origin: OWN, ticket: 0, since: self.now, physical: false };
             // Too much is waiting: the lessor asks again later.
-            let _ = self.proposals.push(waiter, proposal);
+            let footprint = Footprint::of(&proposal, self.store.keys_deleted(&proposal));
+            let _ = self.proposals.push(waiter, proposal, footprint);
         }
     }
 
@@ -291,8 +298,9 @@ impl Replica {
     }
 
     fn look_after_space(&mut self) {
-        let promised = self.proposals.footprint().pages(self.store.pages().used);
-        if let Some(plan) = self.store.poll_grow(self.now, promised, self.pages_wanted) {
+        let facts = self.space_facts();
+        let ahead = self.proposals.footprint().pages(facts.pages_used).saturating_add(facts.pages_reserved);
+        if let Some(plan) = self.store.poll_grow(self.now, ahead, self.pages_wanted) {
             self.out.push_back(Output::Grow(plan));
         }
         let ending = self.phase == Phase::Draining && self.journal.in_flight() == 0;
@@ -321,7 +329,8 @@ fn physical_revision(outcome: &Outcome) -> Option<Revision> {
         | Response::DeleteRange(_)
         | Response::Txn(_)
         | Response::Noop
-        | Response::Lease(_) => None,
+        | Response::Lease(_)
+        | Response::Alarm(_) => None,
     }
 }
 

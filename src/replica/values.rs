@@ -238,6 +238,12 @@ pub struct Status {
     pub compacting: bool,
     /// Leases.
     pub leases: usize,
+    /// Whether pages are moved so that the file can shrink.
+    pub sweeping: bool,
+    /// Commands and operations applied.
+    pub applied_counts: apply::Counts,
+    /// Rows that compactions removed.
+    pub compacted_rows: u64,
     /// Consensus counts.
     pub counts: raft::Counts,
     /// Replica counts.
@@ -272,6 +278,8 @@ pub struct Stats {
     pub applies: u64,
     /// Times that applying waited for space.
     pub stalls: u64,
+    /// Sweeps finished: pages moved so that the file can shrink.
+    pub sweeps: u64,
     /// Messages of peers that were no batch of commands.
     pub batches_refused: u64,
     /// Checkpoints finished.

@@ -43,7 +43,7 @@ impl Open {
     /// A call begins.
     pub(super) fn new(calls: &Rc<Calls>, shared: &Shared) -> Self {
         calls.open.set(calls.open.get() + 1);
-        shared.count(|stats| stats.calls_begun += 1);
+        shared.cells().calls_begun.count();
         Self { calls: Rc::clone(calls), shared: shared.clone() }
     }
 
@@ -58,6 +58,6 @@ impl Drop for Open {
         let open = self.calls.open.get();
         assert!(open > 0, "a call ends once");
         self.calls.open.set(open - 1);
-        self.shared.count(|stats| stats.calls_ended += 1);
+        self.shared.cells().calls_ended.count();
     }
 }

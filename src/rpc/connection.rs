@@ -41,7 +41,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
     H: Handler,
 {
-    shared.count(|stats| stats.connections_begun += 1);
+    shared.cells().connections_begun.count();
     let wire = Wire::new(io, shared.clone());
     let served = match sniff(&wire, &shared).await {
         Ok(Protocol::Http2) => serve_http2(wire, handler, &shared).await,
@@ -49,7 +49,7 @@ where
         Ok(Protocol::None) => Ok(()),
         Err(error) => Err(error),
     };
-    shared.count(|stats| stats.connections_ended += 1);
+    shared.cells().connections_ended.count();
     served
 }
 

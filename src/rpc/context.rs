@@ -1,12 +1,14 @@
 //! What all connections of one executor share: their bounds, the shutdown switch, counters and buffers.
 //!
 //! Invariants
-//! - Of one executor only: plain cells, no locks.
+//! - Of one executor only: plain cells, no locks. The counters are written here alone and may be read anywhere.
 
 use super::shutdown::Shutdown;
 use crate::limits;
-use std::cell::{Cell, RefCell};
+use crate::metrics::Front;
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The bounds that an operator may set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,28 +28,11 @@ impl Default for Config {
     }
 }
 
-/// Counters of one executor's front, since it began.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Stats {
-    /// Connections accepted.
-    pub connections_begun: u64,
-    /// Connections that have ended.
-    pub connections_ended: u64,
-    /// gRPC calls begun.
-    pub calls_begun: u64,
-    /// gRPC calls ended, however they did.
-    pub calls_ended: u64,
-    /// Bytes read from clients.
-    pub received_bytes: u64,
-    /// Bytes written to clients.
-    pub sent_bytes: u64,
-}
-
 #[derive(Debug)]
 struct Inner {
     config: Config,
     shutdown: Shutdown,
-    stats: Cell<Stats>,
+    cells: Arc<Front>,
     /// Where reads land before they are handed on: one for all connections, so that an idle one holds none.
     scratch: RefCell<Vec<u8>>,
     /// Write buffers that no connection needs at the moment.
@@ -59,12 +44,17 @@ struct Inner {
 pub struct Context(Rc<Inner>);
 
 impl Context {
-    /// A context for one executor.
+    /// A context for one executor, with counters of its own.
     pub fn new(config: Config, shutdown: Shutdown) -> Self {
+        Self::counted(config, shutdown, Arc::new(Front::new(false)))
+    }
+
+    /// A context for one executor that counts into these cells.
+    pub fn counted(config: Config, shutdown: Shutdown, cells: Arc<Front>) -> Self {
         Self(Rc::new(Inner {
             config,
             shutdown,
-            stats: Cell::default(),
+            cells,
             scratch: RefCell::new(vec![0; limits::READ_BYTES]),
             spare: RefCell::default(),
         }))
@@ -80,15 +70,9 @@ impl Context {
         &self.0.shutdown
     }
 
-    /// The counters now.
-    pub fn stats(&self) -> Stats {
-        self.0.stats.get()
-    }
-
-    pub(super) fn count(&self, change: impl FnOnce(&mut Stats)) {
-        let mut stats = self.0.stats.get();
-        change(&mut stats);
-        self.0.stats.set(stats);
+    /// This executor's counters.
+    pub fn cells(&self) -> &Front {
+        &self.0.cells
     }
 
     /// Lends the read buffer; never across an await.

@@ -6,6 +6,7 @@ mod connection;
 mod context;
 mod exchange;
 pub mod frame;
+mod fuzz;
 mod handler;
 mod head;
 mod http1;
@@ -20,8 +21,9 @@ mod timeout;
 mod wire;
 
 pub use connection::serve;
-pub use context::{Config, Context, Stats};
+pub use context::{Config, Context};
 pub use exchange::{Answers, Call, Reply, Requests, framed};
+pub use fuzz::fuzz_connection;
 pub use handler::{Handler, HttpRequest, HttpResponse};
 pub use head::Head;
 pub use shutdown::Shutdown;

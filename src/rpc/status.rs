@@ -48,6 +48,29 @@ pub enum Code {
 }
 
 impl Code {
+    /// The number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Canceled => 1,
+            Self::Unknown => 2,
+            Self::InvalidArgument => 3,
+            Self::DeadlineExceeded => 4,
+            Self::NotFound => 5,
+            Self::AlreadyExists => 6,
+            Self::PermissionDenied => 7,
+            Self::ResourceExhausted => 8,
+            Self::FailedPrecondition => 9,
+            Self::Aborted => 10,
+            Self::OutOfRange => 11,
+            Self::Unimplemented => 12,
+            Self::Internal => 13,
+            Self::Unavailable => 14,
+            Self::DataLoss => 15,
+            Self::Unauthenticated => 16,
+        }
+    }
+
     /// The number as the trailer has it.
     pub fn text(self) -> &'static str {
         match self {

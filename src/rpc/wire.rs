@@ -134,7 +134,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             let room = room.min(scratch.len());
             let count = ready!(Pin::new(&mut *inner.io.borrow_mut()).poll_read(context, &mut scratch[..room]))?;
             inner.reads.set(inner.reads.get() + 1);
-            inner.shared.count(|stats| stats.received_bytes += count_of(count));
+            inner.shared.cells().received_bytes.add(count_of(count));
             self.seen(&scratch[..count]);
             take(&scratch[..count]);
             Poll::Ready(Ok(()))
@@ -168,7 +168,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         if count == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        self.0.shared.count(|stats| stats.sent_bytes += count_of(count));
+        self.0.shared.cells().sent_bytes.add(count_of(count));
         Ok(())
     }
 

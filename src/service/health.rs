@@ -1,8 +1,10 @@
 //! gRPC's own health service: one service, named "", that serves from the start.
 
 use super::member::Member;
+use super::observed::Observed;
 use super::server::Service;
 use super::status::Error;
+use crate::metrics::Method;
 use crate::proto::grpc::health::v1::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
     health_check_response::ServingStatus,
@@ -31,22 +33,26 @@ pub(super) async fn list<M: Member>(_: Service<M>, _: HealthListRequest, _: Byte
 /// Tells the health now, and when the server stops.
 pub(super) async fn watch<M: Member>(service: Service<M>, call: Call) {
     let Call { head, mut requests, mut reply } = call;
+    let mut observed = Observed::new(&service, Method::HealthWatch, Answers::Many);
     let watched = async {
-        let (request, _) =
-            service.request(&head, (&mut requests, Answers::Many), &mut reply, |_: &HealthCheckRequest| true).await?;
+        let (asked, told) = ((&mut requests, Answers::Many), (&mut reply, &mut observed));
+        let (request, _) = service.request(&head, asked, told, |_: &HealthCheckRequest| true).await?;
         let known = request.service.is_empty();
         let status = if known { ServingStatus::Serving } else { ServingStatus::ServiceUnknown };
-        tell(&mut reply, status).await?;
+        tell((&mut reply, &observed), status).await?;
         reply.guard(service.shutdown().begun()).await?;
         if known {
-            tell(&mut reply, ServingStatus::NotServing).await?;
+            tell((&mut reply, &observed), ServingStatus::NotServing).await?;
         }
         Ok::<(), Error>(())
     };
-    let ended = watched.await;
-    reply.finish(ended.map_or_else(Status::from, |()| Status::CANCELED));
+    let status = watched.await.map_or_else(Status::from, |()| Status::CANCELED);
+    observed.end(&status);
+    reply.finish(status);
 }
 
-async fn tell(reply: &mut Reply, status: ServingStatus) -> Result<(), Status> {
-    reply.write(rpc::framed(&serving(status))).await
+async fn tell<M: Member>((reply, observed): (&mut Reply, &Observed<M>), status: ServingStatus) -> Result<(), Status> {
+    let framed = rpc::framed(&serving(status));
+    observed.on_message(framed.len() - rpc::frame::PREFIX_BYTES);
+    reply.write(framed).await
 }

@@ -8,8 +8,10 @@
 use super::member::Member;
 use super::server::Service;
 use super::status::Error;
-use super::{metrics, version};
-use crate::command::RangeRequest;
+use super::{alarm, metrics as page};
+use crate::command::{AlarmType, RangeRequest};
+use crate::identity::{ETCD_CLUSTER_VERSION, ETCD_STORAGE_VERSION, ETCD_VERSION};
+use crate::metrics::{self, RequestKind, Stopwatch};
 use crate::mvcc::{Scan, Work};
 use crate::rpc::{HttpRequest as Request, HttpResponse as Response};
 use ::http::header::{
@@ -39,21 +41,23 @@ async fn route<M: Member>(service: &Service<M>, request: &Request) -> Response {
     let path = request.uri().path();
     match path {
         "/metrics" => {
-            let text = metrics::render(service);
+            let text = page::render(service);
             typed(text, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))
         }
         "/health" | "/version" | "/livez" | "/readyz" if *request.method() != Method::GET => not_allowed(),
         "/health" => health(service, &Query::of(request)).await,
         "/version" => {
-            let (server, cluster, storage) = (version::SERVER, version::CLUSTER, version::STORAGE);
+            let (server, cluster, storage) = (ETCD_VERSION, ETCD_CLUSTER_VERSION, ETCD_STORAGE_VERSION);
             let json = format!(r#"{{"etcdserver":"{server}","etcdcluster":"{cluster}","storage":"{storage}"}}"#);
             typed(json, HeaderValue::from_static("application/json"))
         }
-        "/livez" => checks(service, &LIVEZ, &Query::of(request)).await,
-        "/readyz" => checks(service, &READYZ, &Query::of(request)).await,
+        "/livez" => checks(service, ("livez", &LIVEZ), &Query::of(request)).await,
+        "/readyz" => checks(service, ("readyz", &READYZ), &Query::of(request)).await,
         _ => match named_check(path) {
             Some(_) if *request.method() != Method::GET => not_allowed(),
-            Some(check) => checks(service, &[check], &Query { exclude: Vec::new(), ..Query::of(request) }).await,
+            Some((group, check)) => {
+                checks(service, (group, &[check]), &Query { exclude: Vec::new(), ..Query::of(request) }).await
+            }
             None if path.contains("//") => redirect(path),
             None => error(StatusCode::NOT_FOUND, "404 page not found"),
         },
@@ -94,27 +98,45 @@ impl Query {
 
 /// `/health`: alarms, then the leader, then a read.
 async fn health<M: Member>(service: &Service<M>, query: &Query) -> Response {
-    let status = service.member().status();
-    let reason = if status.alarm_no_space && !query.excludes("NOSPACE") {
-        "ALARM NOSPACE".to_owned()
-    } else if status.alarm_corrupt && !query.excludes("CORRUPT") {
-        "ALARM CORRUPT".to_owned()
-    } else if status.leader.0 == 0 && !query.serializable {
-        "RAFT NO LEADER".to_owned()
-    } else {
-        match read(service, query.serializable).await {
-            Ok(()) => return typed(r#"{"health":"true","reason":""}"#, TEXT),
-            Err(why) => format!("RANGE ERROR:{}", service.status_of(why).message),
+    let reason = match judge(service, query).await {
+        Ok(None) => {
+            service.front().health_success.count();
+            return typed(r#"{"health":"true","reason":""}"#, TEXT);
         }
+        Ok(Some(reason)) => reason,
+        Err(why) => format!("RANGE ERROR:{}", service.status_of(why).message),
     };
+    service.front().health_failures.count();
     error(StatusCode::SERVICE_UNAVAILABLE, &format!(r#"{{"health":"false","reason":"{reason}"}}"#))
+}
+
+/// Why the member is not healthy, if it is not.
+async fn judge<M: Member>(service: &Service<M>, query: &Query) -> Result<Option<String>, Error> {
+    let alarms = alarm::all(service.member())?;
+    let mut names = alarms.iter().map(|alarm| alarm::name(alarm).unwrap_or("UNKNOWN"));
+    if let Some(name) = names.find(|name| !query.excludes(name)) {
+        return Ok(Some(format!("ALARM {name}")));
+    }
+    if service.member().status().leader.0 == 0 && !query.serializable {
+        return Ok(Some("RAFT NO LEADER".to_owned()));
+    }
+    read(service, query.serializable).await?;
+    Ok(None)
 }
 
 /// Reads one key, as a client would.
 async fn read<M: Member>(service: &Service<M>, serializable: bool) -> Result<(), Error> {
+    let watch = Stopwatch::start();
+    let outcome = read_one(service, serializable).await;
+    service.front().on_request(RequestKind::Range, outcome.is_ok(), watch.nanos());
+    outcome
+}
+
+async fn read_one<M: Member>(service: &Service<M>, serializable: bool) -> Result<(), Error> {
     if !serializable {
         service.member().read_barrier().await?;
     }
+    let watch = Stopwatch::start();
     let pinned = service.member().pin();
     let everything = Bytes::from_static(b"\0");
     let request = RangeRequest {
@@ -126,6 +148,7 @@ async fn read<M: Member>(service: &Service<M>, serializable: bool) -> Result<(),
     };
     let mut scan = Scan::new(&pinned.view(), &request)?;
     scan.encode_whole(&pinned.view(), &mut Vec::new(), usize::MAX, &mut Work::unbounded())?;
+    service.front().on_range(true, watch.nanos());
     Ok(())
 }
 
@@ -142,14 +165,14 @@ const LIVEZ: [Check; 1] = [Check::SerializableRead];
 const READYZ: [Check; 4] = [Check::DataCorruption, Check::SerializableRead, Check::LinearizableRead, Check::NonLearner];
 
 /// The check that a path below `/livez` or `/readyz` names.
-fn named_check(path: &str) -> Option<Check> {
+fn named_check(path: &str) -> Option<(&'static str, Check)> {
     let (group, name) = path.strip_prefix('/')?.split_once('/')?;
-    let group: &[Check] = match group {
-        "livez" => &LIVEZ,
-        "readyz" => &READYZ,
+    let (group, checks): (_, &[Check]) = match group {
+        "livez" => ("livez", &LIVEZ),
+        "readyz" => ("readyz", &READYZ),
         _ => return None,
     };
-    group.iter().copied().find(|check| check.name() == name)
+    checks.iter().copied().find(|check| check.name() == name).map(|check| (group, check))
 }
 
 impl Check {
@@ -164,10 +187,15 @@ impl Check {
 
     /// Why it fails, if it does.
     async fn run<M: Member>(self, service: &Service<M>) -> Option<String> {
-        let status = service.member().status();
         match self {
-            Self::DataCorruption => status.alarm_corrupt.then(|| "alarm activated: CORRUPT".to_owned()),
-            Self::NonLearner => status.is_learner.then(|| "not supported for learner".to_owned()),
+            Self::DataCorruption => match alarm::all(service.member()) {
+                Ok(alarms) => {
+                    let corrupt = alarms.iter().any(|alarm| alarm.alarm == i32::from(AlarmType::Corrupt));
+                    corrupt.then(|| "alarm activated: CORRUPT".to_owned())
+                }
+                Err(why) => Some(service.status_of(why).message.into_owned()),
+            },
+            Self::NonLearner => service.member().status().is_learner.then(|| "not supported for learner".to_owned()),
             Self::SerializableRead | Self::LinearizableRead => {
                 let result = read(service, self == Self::SerializableRead).await;
                 result.err().map(|why| service.status_of(why).message.into_owned())
@@ -176,10 +204,13 @@ impl Check {
     }
 }
 
-async fn checks<M: Member>(service: &Service<M>, checks: &[Check], query: &Query) -> Response {
+async fn checks<M: Member>(service: &Service<M>, (group, checks): (&'static str, &[Check]), query: &Query) -> Response {
     let (mut lines, mut failed) = (String::new(), false);
     for check in checks.iter().filter(|check| !query.excludes(check.name())) {
-        match check.run(service).await {
+        let failure = check.run(service).await;
+        let counted = metrics::Check { group, name: check.name() };
+        service.registry().on_check(service.front(), counted, failure.is_none());
+        match failure {
             None => lines.push_str(&format!("[+]{} ok\n", check.name())),
             Some(why) => {
                 failed = true;

@@ -7,11 +7,14 @@
 //! Must not know: how a range is read (`range.rs`).
 
 use super::header;
-use super::member::Member;
+use super::member::{Member, ProposeError};
 use super::quota;
 use super::server::Service;
 use super::status::Error;
-use crate::command::{CompactionRequest, DeleteRangeRequest, Kind, Outcome, PutRequest, Response, TxnRequest};
+use crate::command::{
+    CompactionRequest, DeleteRangeRequest, Kind, Outcome, PutRequest, Response, TxnRequest, TxnResponse,
+};
+use crate::metrics::{RequestKind, Stopwatch};
 use crate::mvcc::{self, check};
 use crate::proto::etcdserverpb::CompactionResponse;
 use crate::rpc;
@@ -23,11 +26,12 @@ use prost::Message;
 const ENVELOPE_BYTES: usize = 15;
 
 pub(super) async fn put<M: Member>(service: Service<M>, request: PutRequest, message: Bytes) -> Result<Bytes, Error> {
+    // The quota comes first, as in etcd: a full store says so even of a request that is wrong.
+    quota::check(service.member(), check::put_cost(&request)).await?;
     check::check_put(&request)?;
-    quota::check(service.member(), check::put_cost(&request))?;
     let size = request.encoded_len();
     drop(request);
-    propose(&service, Kind::Put, size, message).await
+    propose(&service, (Kind::Put, RequestKind::Put), size, message).await
 }
 
 pub(super) async fn delete_range<M: Member>(
@@ -36,24 +40,34 @@ pub(super) async fn delete_range<M: Member>(
     message: Bytes,
 ) -> Result<Bytes, Error> {
     check::check_delete_range(&request)?;
-    propose(&service, Kind::DeleteRange, request.encoded_len(), message).await
+    let size = request.encoded_len();
+    propose(&service, (Kind::DeleteRange, RequestKind::DeleteRange), size, message).await
 }
 
 pub(super) async fn txn<M: Member>(service: Service<M>, request: TxnRequest, message: Bytes) -> Result<Bytes, Error> {
+    quota::check(service.member(), check::txn_cost(&request)).await?;
     check::check_txn(&request, service.settings().txn_ops_max)?;
     if !check::is_read_only(&request) {
-        quota::check(service.member(), check::txn_cost(&request))?;
         let size = request.encoded_len();
         drop(request);
-        return propose(&service, Kind::Txn, size, message).await;
+        return propose(&service, (Kind::Txn, RequestKind::Txn), size, message).await;
     }
-    if !check::is_serializable(&request) {
+    let watch = Stopwatch::start();
+    let response = read_only_txn(&service, &request).await;
+    service.front().on_request(RequestKind::ReadonlyTxn, response.is_ok(), watch.nanos());
+    Ok(rpc::framed(&response?))
+}
+
+async fn read_only_txn<M: Member>(service: &Service<M>, request: &TxnRequest) -> Result<TxnResponse, Error> {
+    if !check::is_serializable(request) {
         service.member().read_barrier().await?;
     }
     let pinned = service.member().pin();
-    let mut response = mvcc::read_only_txn(&pinned.view(), &request)?;
+    let mut response = mvcc::read_only_txn(&pinned.view(), request)?;
+    service.front().ranges.add(u64::try_from(response.responses.len()).unwrap_or(0));
+    service.front().read_txns.add(u64::from(response.responses.len() > 1));
     response.header = Some(header::at(service.member(), header::revision(&pinned)));
-    Ok(rpc::framed(&response))
+    Ok(response)
 }
 
 pub(super) async fn compact<M: Member>(
@@ -61,17 +75,28 @@ pub(super) async fn compact<M: Member>(
     request: CompactionRequest,
     message: Bytes,
 ) -> Result<Bytes, Error> {
-    propose(&service, Kind::Compact, request.encoded_len(), message).await
+    let size = request.encoded_len();
+    propose(&service, (Kind::Compact, RequestKind::Compaction), size, message).await
 }
 
 /// Has a command done and frames its answer. `size` is that of the request as etcd would encode it again: a client may have sent
 /// a field twice.
-async fn propose<M: Member>(service: &Service<M>, kind: Kind, size: usize, message: Bytes) -> Result<Bytes, Error> {
+async fn propose<M: Member>(
+    service: &Service<M>,
+    (kind, request): (Kind, RequestKind),
+    size: usize,
+    message: Bytes,
+) -> Result<Bytes, Error> {
     if exceeds(size, service.settings().request_bytes_max) {
         return Err(Error::RequestTooLarge);
     }
     let member = service.member();
-    let Outcome { revision, response } = member.propose(kind, message).await?;
+    let watch = Stopwatch::start();
+    let proposed = member.propose(kind, message).await;
+    // A request that was applied and refused was answered: so etcd counts it.
+    let answered = matches!(proposed, Ok(_) | Err(ProposeError::Request(_)));
+    service.front().on_request(request, answered, watch.nanos());
+    let Outcome { revision, response } = proposed?;
     let header = Some(header::at(member, revision));
     Ok(match response {
         Response::Put(mut response) => {
@@ -92,8 +117,8 @@ async fn propose<M: Member>(service: &Service<M>, kind: Kind, size: usize, messa
             }
             rpc::framed(&CompactionResponse { header })
         }
-        // Clients have no way to propose it.
-        Response::Noop | Response::Lease(_) => rpc::framed(&CompactionResponse { header }),
+        // None of this service's requests is answered so.
+        Response::Noop | Response::Lease(_) | Response::Alarm(_) => rpc::framed(&CompactionResponse { header }),
     })
 }
 

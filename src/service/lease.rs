@@ -7,12 +7,14 @@
 
 use super::header;
 use super::member::{Member, ProposeError};
+use super::observed::Observed;
 use super::quota;
 use super::server::Service;
 use super::status::Error;
 use crate::command::{Kind, LeaseGrantRequest, LeaseResponse, LeaseRevokeRequest, Outcome, Response};
 use crate::lease;
 use crate::limits;
+use crate::metrics::{Method, Shape};
 use crate::proto::etcdserverpb::{
     LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse,
     LeaseRevokeResponse, LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
@@ -22,7 +24,7 @@ use crate::rpc::{self, Answers, Call, Reply, Requests, Status};
 use crate::types::LeaseId;
 use bytes::Bytes;
 use prost::Message;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::task::Poll;
 
 pub(super) async fn grant<M: Member>(
@@ -31,7 +33,7 @@ pub(super) async fn grant<M: Member>(
     _: Bytes,
 ) -> Result<Bytes, Error> {
     let member = service.member();
-    quota::check(member, limits::LEASE_COST_BYTES)?;
+    quota::check(member, limits::LEASE_COST_BYTES).await?;
     let mut id = request.id;
     while id == 0 {
         id = (member.next_id() & (u64::MAX >> 1)).cast_signed();
@@ -90,14 +92,21 @@ pub(super) async fn leases<M: Member>(service: Service<M>, _: LeaseLeasesRequest
 /// Serves `Lease.LeaseKeepAlive`.
 pub(super) async fn keep_alive<M: Member>(service: Service<M>, call: Call) {
     let Call { head, mut requests, mut reply } = call;
-    let ended = match service.admit(&head, false) {
-        Ok(()) => renew_all(&service, &mut requests, &mut reply).await,
+    let mut observed = Observed::new(&service, Method::LeaseKeepAlive, Answers::Many);
+    let ended = match service.admit(&head, Shape::BidiStream, false) {
+        Ok(()) => renew_all(&service, &mut requests, (&mut reply, &mut observed)).await,
         Err(error) => Err(error),
     };
-    reply.finish(ended.map_or_else(Status::from, |()| Status::OK));
+    let status = ended.map_or_else(|error| service.status_of(error), |()| Status::OK);
+    observed.end(&status);
+    reply.finish(status);
 }
 
-async fn renew_all<M: Member>(service: &Service<M>, requests: &mut Requests, reply: &mut Reply) -> Result<(), Error> {
+async fn renew_all<M: Member>(
+    service: &Service<M>,
+    requests: &mut Requests,
+    (reply, observed): (&mut Reply, &mut Observed<M>),
+) -> Result<(), Error> {
     let member = service.member();
     loop {
         let Some(first) = reply.next(requests).await? else { return Ok(()) };
@@ -107,20 +116,28 @@ async fn renew_all<M: Member>(service: &Service<M>, requests: &mut Requests, rep
         let asked: Vec<_> = ids.iter().map(|id| member.lease(LeaseAsk::Renew(*id))).collect();
         let mut out = Vec::with_capacity(ids.len() * 64);
         for (id, answer) in ids.into_iter().zip(asked) {
-            let answered = async {
-                let answer = answer.await?;
-                if answer != LeaseAnswer::NotFound {
-                    return seconds(answer);
-                }
-                member.read_barrier().await?;
-                seconds(member.lease(LeaseAsk::Renew(id)).await?)
-            };
-            let ttl = reply.guard(answered).await??;
-            let response = LeaseKeepAliveResponse { header: Some(header), id: id.0, ttl };
-            out.extend_from_slice(&rpc::framed(&response));
+            observed.on_request();
+            let ttl = reply.guard(renewed(member, id, answer)).await??;
+            let response = rpc::framed(&LeaseKeepAliveResponse { header: Some(header), id: id.0, ttl });
+            observed.on_message(response.len() - rpc::frame::PREFIX_BYTES);
+            out.extend_from_slice(&response);
         }
         reply.write(Bytes::from(out)).await?;
     }
+}
+
+/// The seconds that a renewal answers.
+async fn renewed<M: Member>(
+    member: &M,
+    id: LeaseId,
+    answer: impl Future<Output = Result<LeaseAnswer, ProposeError>>,
+) -> Result<i64, Error> {
+    let answer = answer.await?;
+    if answer != LeaseAnswer::NotFound {
+        return seconds(answer);
+    }
+    member.read_barrier().await?;
+    seconds(member.lease(LeaseAsk::Renew(id)).await?)
 }
 
 /// The lease of a request and of those that arrived with it.

@@ -9,7 +9,6 @@
 use crate::command::{Kind, Outcome};
 use crate::mvcc;
 use crate::replica::{LeaseAnswer, LeaseAsk};
-use crate::rpc;
 use crate::service::Watches;
 use crate::tree::Pinned;
 use crate::types::{ClusterId, MemberId, Now, RaftIndex, Revision, Term};
@@ -45,11 +44,6 @@ pub trait Member: Clone + 'static {
 
     /// What the member knows now.
     fn status(&self) -> MemberStatus;
-
-    /// The counters of all executors' fronts, given those of the one that asks.
-    fn front_stats(&self, own: rpc::Stats) -> rpc::Stats {
-        own
-    }
 
     /// A read met a damaged page or row, which was not served: to be told to the operator.
     fn on_damage(&self, error: &mvcc::Error);
@@ -119,10 +113,6 @@ pub struct MemberStatus {
     pub quota_bytes: u64,
     /// Whether the member has no vote.
     pub is_learner: bool,
-    /// The alarm NOSPACE is raised.
-    pub alarm_no_space: bool,
-    /// The alarm CORRUPT is raised.
-    pub alarm_corrupt: bool,
 }
 
 /// Why a wait for the cluster ended.
@@ -143,8 +133,6 @@ pub enum ProposeError {
     Request(mvcc::Error),
     /// The database is at its quota, or the disk is full.
     NoSpace,
-    /// The alarm CORRUPT is raised.
-    Corrupt,
     /// Too much is committed and not yet applied.
     TooManyRequests,
     /// There is no leader.

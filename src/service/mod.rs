@@ -1,5 +1,6 @@
 //! etcd's services, one file each: decode, check, call the member, encode.
 
+mod alarm;
 mod cluster;
 #[cfg(test)]
 mod fake;
@@ -11,6 +12,7 @@ mod lease;
 mod maintenance;
 mod member;
 mod metrics;
+mod observed;
 mod quota;
 mod range;
 mod router;
@@ -18,7 +20,6 @@ mod server;
 mod status;
 #[cfg(test)]
 mod tests;
-pub mod version;
 mod watch;
 mod watches;
 

@@ -10,10 +10,12 @@
 
 use super::header;
 use super::member::Member;
+use super::observed::Observed;
 use super::server::Service;
 use super::status::Error;
 use crate::command::{RangeRequest, ResponseHeader};
 use crate::limits;
+use crate::metrics::{Method, RequestKind, Stopwatch};
 use crate::mvcc::{self, Progress, Scan, SortedChunks, Tail, Work, check};
 use crate::rpc::{Answers, Call, Reply, Status, frame};
 use crate::tree::Pinned;
@@ -28,45 +30,59 @@ const RANGE_RESPONSE: u32 = 1;
 /// Serves `KV.Range`.
 pub(super) async fn range<M: Member>(service: Service<M>, call: Call) {
     let Call { head, mut requests, mut reply } = call;
+    let mut observed = Observed::new(&service, Method::KvRange, Answers::One);
     let read = async {
         let serves = |request: &RangeRequest| request.serializable;
-        let (request, _) = service.request(&head, (&mut requests, Answers::One), &mut reply, serves).await?;
+        let (asked, told) = ((&mut requests, Answers::One), (&mut reply, &mut observed));
+        let (request, _) = service.request(&head, asked, told, serves).await?;
         check::check_range(&request)?;
-        begin(&service, &mut reply, &request).await
+        let watch = Stopwatch::start();
+        let begun = begin(&service, &mut reply, &request).await;
+        service.front().on_request(RequestKind::Range, begun.is_ok(), watch.nanos());
+        begun
     };
-    match read.await {
-        Ok(Begun::Whole(framed)) => reply.message(framed).await,
-        Ok(Begun::Large(large)) => {
-            let sent = Box::pin(large.send(&mut reply)).await;
-            reply.finish(sent.map_or_else(|error| service.status_of(error), |()| Status::OK));
+    let status = match read.await {
+        Ok(Begun::Whole(framed)) => {
+            observed.on_message(framed.len() - frame::PREFIX_BYTES);
+            observed.end(&Status::OK);
+            return reply.message(framed).await;
         }
-        Err(error) => reply.finish(service.status_of(error)),
-    }
+        Ok(Begun::Large(large)) => {
+            let sent = Box::pin(large.send(&mut reply, &observed)).await;
+            sent.map_or_else(|error| service.status_of(error), |()| Status::OK)
+        }
+        Err(error) => service.status_of(error),
+    };
+    observed.end(&status);
+    reply.finish(status);
 }
 
 /// Serves `KV.RangeStream`: the same answer in messages that a client merges.
 pub(super) async fn range_stream<M: Member>(service: Service<M>, call: Call) {
     let Call { head, mut requests, mut reply } = call;
+    let mut observed = Observed::new(&service, Method::KvRangeStream, Answers::Many);
     let streamed = async {
-        let (request, _) =
-            service.request(&head, (&mut requests, Answers::Many), &mut reply, |_: &RangeRequest| false).await?;
+        let (asked, told) = ((&mut requests, Answers::Many), (&mut reply, &mut observed));
+        let (request, _) = service.request(&head, asked, told, |_: &RangeRequest| false).await?;
         check::check_range_stream(&request)?;
         if SortedChunks::concern(&request) {
-            return stream_sorted(&service, &mut reply, request).await;
+            return stream_sorted(&service, (&mut reply, &observed), request).await;
         }
         match begin(&service, &mut reply, &request).await? {
             Begun::Whole(framed) => {
                 let message = as_stream_message(&framed[frame::PREFIX_BYTES..]);
+                observed.on_message(message.len() - frame::PREFIX_BYTES);
                 Ok(reply.write(message).await?)
             }
             Begun::Large(mut large) => {
                 let tail = large.scan.tail();
-                large.send_messages(&mut reply, Some(tail)).await
+                large.send_messages((&mut reply, &observed), Some(tail)).await
             }
         }
     };
-    let ended = streamed.await;
-    reply.finish(ended.map_or_else(|error| service.status_of(error), |()| Status::OK));
+    let status = streamed.await.map_or_else(|error| service.status_of(error), |()| Status::OK);
+    observed.end(&status);
+    reply.finish(status);
 }
 
 /// A range whose first look at the store is done.
@@ -90,6 +106,13 @@ async fn begin<M: Member>(service: &Service<M>, reply: &mut Reply, request: &Ran
     if !request.serializable {
         reply.guard(member.read_barrier()).await??;
     }
+    let watch = Stopwatch::start();
+    let begun = look_up(member, reply, request).await;
+    service.front().on_range(begun.is_ok(), watch.nanos());
+    begun
+}
+
+async fn look_up<M: Member>(member: &M, reply: &mut Reply, request: &RangeRequest) -> Result<Begun, Error> {
     let pinned = member.pin();
     let mut scan = Scan::new(&pinned.view(), request)?;
     let header = header::at(member, scan.revision());
@@ -108,7 +131,11 @@ async fn prepare(scan: &mut Scan, pinned: &Pinned, reply: &mut Reply) -> Result<
 }
 
 /// Streams a range whose chunks are sorted each by itself.
-async fn stream_sorted<M: Member>(service: &Service<M>, reply: &mut Reply, request: RangeRequest) -> Result<(), Error> {
+async fn stream_sorted<M: Member>(
+    service: &Service<M>,
+    (reply, observed): (&mut Reply, &Observed<M>),
+    request: RangeRequest,
+) -> Result<(), Error> {
     let member = service.member();
     if !request.serializable {
         reply.guard(member.read_barrier()).await??;
@@ -116,8 +143,10 @@ async fn stream_sorted<M: Member>(service: &Service<M>, reply: &mut Reply, reque
     let mut pinned = member.pin();
     let mut chunks = SortedChunks::new(request, service.settings().request_bytes_max);
     loop {
+        let watch = Stopwatch::start();
         let mut scan = Scan::new(&pinned.view(), chunks.request())?;
         prepare(&mut scan, &pinned, reply).await?;
+        service.front().on_range(true, watch.nanos());
         let end = chunks.on_chunk(&scan);
         let tail = match &end {
             None => None,
@@ -125,7 +154,7 @@ async fn stream_sorted<M: Member>(service: &Service<M>, reply: &mut Reply, reque
         };
         let header = header::at(member, scan.revision());
         let mut part = Large { scan, pinned, header };
-        part.send_messages(reply, tail).await?;
+        part.send_messages((reply, observed), tail).await?;
         if tail.is_some() {
             return Ok(());
         }
@@ -154,7 +183,7 @@ fn try_whole(scan: &mut Scan, pinned: &Pinned, header: &ResponseHeader) -> Resul
 
 impl Large {
     /// Sends the answer as one message of the length that the first pass found.
-    async fn send(mut self, reply: &mut Reply) -> Result<(), Error> {
+    async fn send<M: Member>(mut self, reply: &mut Reply, observed: &Observed<M>) -> Result<(), Error> {
         let mut head = Vec::new();
         encoding::message::encode(HEADER, &self.header, &mut head);
         let tail = self.scan.tail();
@@ -164,6 +193,7 @@ impl Large {
         if length > limits::RESPONSE_BYTES_MAX {
             return Err(Error::ResponseTooLarge(length));
         }
+        observed.on_message(length);
         let mut out = Vec::with_capacity(2 * limits::RANGE_CHUNK_BYTES);
         out.extend_from_slice(&frame::prefix(length));
         out.extend_from_slice(&head);
@@ -187,7 +217,11 @@ impl Large {
     }
 
     /// Sends the answer as several messages; the last one has header and tail, if there is one.
-    async fn send_messages(&mut self, reply: &mut Reply, tail: Option<Tail>) -> Result<(), Error> {
+    async fn send_messages<M: Member>(
+        &mut self,
+        (reply, observed): (&mut Reply, &Observed<M>),
+        tail: Option<Tail>,
+    ) -> Result<(), Error> {
         let mut part = Vec::new();
         loop {
             let progress = self.encode(&mut part)?;
@@ -198,7 +232,9 @@ impl Large {
                 tail.put(&mut part);
             }
             if progress == Progress::Done || part.len() >= limits::RANGE_CHUNK_BYTES {
-                reply.write(as_stream_message(&part)).await?;
+                let message = as_stream_message(&part);
+                observed.on_message(message.len() - frame::PREFIX_BYTES);
+                reply.write(message).await?;
                 part.clear();
             }
             if progress == Progress::Done {

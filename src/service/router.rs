@@ -5,7 +5,8 @@
 
 use super::member::Member;
 use super::server::Service;
-use super::{cluster, health, http, kv, lease, maintenance, range, watch};
+use super::{alarm, cluster, health, http, kv, lease, maintenance, range, watch};
+use crate::metrics::Method;
 use crate::rpc::{self, Call, Code, Handler, HttpRequest, HttpResponse, Status};
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use std::future::Future;
@@ -25,32 +26,61 @@ where
 
 impl<M: Member> Service<M> {
     async fn route(self, call: Call) {
-        match call.head.path() {
-            "/etcdserverpb.KV/Range" => range::range(self, call).await,
-            "/etcdserverpb.KV/Put" => self.unary(call, false, kv::put).await,
-            "/etcdserverpb.KV/Txn" => self.unary(call, false, kv::txn).await,
-            "/etcdserverpb.KV/DeleteRange" => self.unary(call, false, kv::delete_range).await,
-            "/etcdserverpb.KV/Compact" => self.unary(call, false, kv::compact).await,
-            "/etcdserverpb.KV/RangeStream" => Box::pin(range::range_stream(self, call)).await,
-            "/etcdserverpb.Watch/Watch" => Box::pin(watch::watch(self, call)).await,
-            "/etcdserverpb.Lease/LeaseGrant" => self.unary(call, false, lease::grant).await,
-            "/etcdserverpb.Lease/LeaseRevoke" => self.unary(call, false, lease::revoke).await,
-            "/etcdserverpb.Lease/LeaseKeepAlive" => Box::pin(lease::keep_alive(self, call)).await,
-            "/etcdserverpb.Lease/LeaseTimeToLive" => self.unary(call, false, lease::time_to_live).await,
-            "/etcdserverpb.Lease/LeaseLeases" => self.unary(call, false, lease::leases).await,
-            "/etcdserverpb.Maintenance/Status" => self.unary(call, true, maintenance::status).await,
-            "/etcdserverpb.Maintenance/HashKV" => self.unary(call, false, maintenance::hash_kv).await,
-            "/etcdserverpb.Maintenance/Alarm" => self.unary(call, false, maintenance::alarm).await,
-            "/etcdserverpb.Cluster/MemberList" => self.unary(call, false, cluster::member_list).await,
-            "/grpc.health.v1.Health/Check" => self.unary(call, true, health::check).await,
-            "/grpc.health.v1.Health/List" => self.unary(call, true, health::list).await,
-            "/grpc.health.v1.Health/Watch" => Box::pin(health::watch(self, call)).await,
-            path => {
-                let status = nowhere(path);
-                call.reply.finish(status);
-            }
+        let Some(method) = Method::of(call.head.path()) else { return go_nowhere(call) };
+        match method {
+            Method::KvRange => range::range(self, call).await,
+            Method::KvPut => self.unary((call, method), false, kv::put).await,
+            Method::KvTxn => self.unary((call, method), false, kv::txn).await,
+            Method::KvDeleteRange => self.unary((call, method), false, kv::delete_range).await,
+            Method::KvCompact => self.unary((call, method), false, kv::compact).await,
+            Method::KvRangeStream => Box::pin(range::range_stream(self, call)).await,
+            Method::Watch => Box::pin(watch::watch(self, call)).await,
+            Method::LeaseGrant => self.unary((call, method), false, lease::grant).await,
+            Method::LeaseRevoke => self.unary((call, method), false, lease::revoke).await,
+            Method::LeaseKeepAlive => Box::pin(lease::keep_alive(self, call)).await,
+            Method::LeaseTimeToLive => self.unary((call, method), false, lease::time_to_live).await,
+            Method::LeaseLeases => self.unary((call, method), false, lease::leases).await,
+            Method::MaintenanceStatus => self.unary((call, method), true, maintenance::status).await,
+            Method::MaintenanceHashKV => self.unary((call, method), false, maintenance::hash_kv).await,
+            Method::MaintenanceAlarm => self.unary((call, method), false, alarm::alarm).await,
+            Method::MemberList => self.unary((call, method), false, cluster::member_list).await,
+            Method::HealthCheck => self.unary((call, method), true, health::check).await,
+            Method::HealthList => self.unary((call, method), true, health::list).await,
+            Method::HealthWatch => Box::pin(health::watch(self, call)).await,
+            // Still to come.
+            Method::MaintenanceDefragment
+            | Method::MaintenanceDowngrade
+            | Method::MaintenanceHash
+            | Method::MaintenanceMoveLeader
+            | Method::MaintenanceSnapshot
+            | Method::MemberAdd
+            | Method::MemberPromote
+            | Method::MemberRemove
+            | Method::MemberUpdate
+            | Method::AuthDisable
+            | Method::AuthEnable
+            | Method::AuthRoleAdd
+            | Method::AuthRoleDelete
+            | Method::AuthRoleGet
+            | Method::AuthRoleGrantPermission
+            | Method::AuthRoleList
+            | Method::AuthRoleRevokePermission
+            | Method::AuthStatus
+            | Method::AuthUserAdd
+            | Method::AuthUserChangePassword
+            | Method::AuthUserDelete
+            | Method::AuthUserGet
+            | Method::AuthUserGrantRole
+            | Method::AuthUserList
+            | Method::AuthUserRevokeRole
+            | Method::Authenticate => go_nowhere(call),
         }
     }
+}
+
+fn go_nowhere(call: Call) {
+    let status = nowhere(call.head.path());
+    call.reply.finish(status);
 }
 
 /// The services that have at least one method here.

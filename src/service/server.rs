@@ -7,14 +7,18 @@
 //! Must not know: which services there are.
 
 use super::member::Member;
+use super::observed::Observed;
 use super::status::Error;
 use crate::limits;
+use crate::metrics::{Front, Method, Registry, Shape};
 use crate::rpc::{self, Answers, Call, Head, Reply, Requests, Status};
+use crate::types::ShardId;
 use bytes::Bytes;
 use http::header::HeaderName;
 use prost::Message;
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 
 static HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
 static CLIENT_API_VERSION: HeaderName = HeaderName::from_static("client-api-version");
@@ -47,6 +51,8 @@ struct Inner<M> {
     member: M,
     settings: Settings,
     context: rpc::Context,
+    registry: Arc<Registry>,
+    front: Arc<Front>,
 }
 
 /// All services of one executor. Clones share it.
@@ -59,13 +65,25 @@ impl<M> Clone for Service<M> {
 }
 
 impl<M: Member> Service<M> {
-    /// The services of `member` for one executor; `shutdown` ends their connections.
+    /// The services of `member` for one executor that is alone; `shutdown` ends their connections.
     pub fn new(member: M, settings: Settings, shutdown: rpc::Shutdown) -> Self {
+        Self::counted(member, settings, shutdown, (Arc::new(Registry::new(1, false)), ShardId(0)))
+    }
+
+    /// The services of `member` on one of several executors, that counts into its cells of the registry.
+    pub fn counted(
+        member: M,
+        settings: Settings,
+        shutdown: rpc::Shutdown,
+        (registry, shard): (Arc<Registry>, ShardId),
+    ) -> Self {
         let config = rpc::Config {
             message_bytes_max: settings.request_bytes_max + limits::REQUEST_OVERHEAD_BYTES,
             streams_max: settings.streams_max,
         };
-        Self(Rc::new(Inner { member, settings, context: rpc::Context::new(config, shutdown) }))
+        let front = Arc::clone(registry.front(shard));
+        let context = rpc::Context::counted(config, shutdown, Arc::clone(&front));
+        Self(Rc::new(Inner { member, settings, context, registry, front }))
     }
 
     /// The member behind the services.
@@ -74,8 +92,13 @@ impl<M: Member> Service<M> {
     }
 
     /// The counters of this executor's front.
-    pub fn stats(&self) -> rpc::Stats {
-        self.0.context.stats()
+    pub(super) fn front(&self) -> &Front {
+        &self.0.front
+    }
+
+    /// Those of all executors.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.0.registry
     }
 
     /// What a client is told of an error; damage is told to the operator, too.
@@ -93,14 +116,14 @@ impl<M: Member> Service<M> {
     }
 
     /// What metadata demands, checked before the request itself.
-    pub(super) fn admit(&self, head: &Head, learner_serves: bool) -> Result<(), Error> {
+    pub(super) fn admit(&self, head: &Head, shape: Shape, learner_serves: bool) -> Result<(), Error> {
         let status = self.member().status();
         if status.is_learner && !learner_serves {
             return Err(Error::NotForLearner);
         }
-        if head.header(&CLIENT_API_VERSION).is_some_and(|version| std::str::from_utf8(version).is_err()) {
-            return Err(Error::InvalidClientApiVersion);
-        }
+        let version = head.header(&CLIENT_API_VERSION).unwrap_or(b"unknown");
+        let version = std::str::from_utf8(version).map_err(|_| Error::InvalidClientApiVersion)?;
+        self.front().clients.count(version, shape);
         if status.leader.0 == 0 && head.header(&HAS_LEADER) == Some(b"true") {
             return Err(Error::NoLeader);
         }
@@ -112,12 +135,15 @@ impl<M: Member> Service<M> {
         &self,
         head: &Head,
         (requests, answers): (&mut Requests, Answers),
-        reply: &mut Reply,
+        (reply, observed): (&mut Reply, &mut Observed<M>),
         learner_serves: impl FnOnce(&R) -> bool,
     ) -> Result<(R, Bytes), Error> {
         let message = reply.only(requests, answers).await?;
+        self.front().message_received_bytes.add(u64::try_from(message.len()).unwrap_or(u64::MAX));
         let request = R::decode(message.clone()).map_err(|_| Error::Undecodable(answers))?;
-        self.admit(head, learner_serves(&request))?;
+        observed.on_request();
+        let shape = if answers == Answers::One { Shape::Unary } else { Shape::ServerStream };
+        self.admit(head, shape, learner_serves(&request))?;
         Ok((request, message))
     }
 
@@ -125,14 +151,15 @@ impl<M: Member> Service<M> {
     /// the framed answer.
     pub(super) async fn unary<R: Message + Default, F: Future<Output = Result<Bytes, Error>>>(
         self,
-        call: Call,
+        (call, method): (Call, Method),
         learner_serves: bool,
         work: impl FnOnce(Self, R, Bytes) -> F,
     ) {
         let Call { head, mut requests, mut reply } = call;
         let service = self.clone();
-        let worked = match self.request(&head, (&mut requests, Answers::One), &mut reply, |_: &R| learner_serves).await
-        {
+        let mut observed = Observed::new(&self, method, Answers::One);
+        let (asked, told) = ((&mut requests, Answers::One), (&mut reply, &mut observed));
+        let worked = match self.request(&head, asked, told, |_: &R| learner_serves).await {
             Ok((request, message)) => {
                 let guarded = reply.guard(work(self, request, message)).await;
                 guarded.map_err(Error::Call).and_then(|worked| worked)
@@ -140,8 +167,16 @@ impl<M: Member> Service<M> {
             Err(error) => Err(error),
         };
         match worked {
-            Ok(framed) => reply.message(framed).await,
-            Err(error) => reply.finish(service.status_of(error)),
+            Ok(framed) => {
+                observed.on_message(framed.len() - rpc::frame::PREFIX_BYTES);
+                observed.end(&Status::OK);
+                reply.message(framed).await;
+            }
+            Err(error) => {
+                let status = service.status_of(error);
+                observed.end(&status);
+                reply.finish(status);
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! - No wildcard arm: a new error has to be given its answer.
 
 use super::member::{ProposeError, ReadError, Timeout};
+use crate::alarm;
 use crate::mvcc;
 use crate::rpc::{Answers, Code, Status};
 
@@ -33,8 +34,6 @@ pub(super) enum Error {
     Read(ReadError),
     /// The health of a service that is not there.
     UnknownHealthService,
-    /// Part of a service that is there, but not yet served.
-    Unimplemented(&'static str),
 }
 
 impl From<Status> for Error {
@@ -46,6 +45,15 @@ impl From<Status> for Error {
 impl From<mvcc::Error> for Error {
     fn from(error: mvcc::Error) -> Self {
         Self::Request(error)
+    }
+}
+
+impl From<alarm::Error> for Error {
+    fn from(error: alarm::Error) -> Self {
+        Self::Request(match error {
+            alarm::Error::Damaged => mvcc::Error::Damaged("an alarm"),
+            alarm::Error::Tree(error) => mvcc::Error::Tree(error),
+        })
     }
 }
 
@@ -91,7 +99,6 @@ impl From<Error> for Status {
             Error::Propose(error) => of_proposal(&error),
             Error::Read(error) => of_read(error),
             Error::UnknownHealthService => Self::new(Code::NotFound, "unknown service"),
-            Error::Unimplemented(text) => Self::new(Code::Unimplemented, text),
         }
     }
 }
@@ -99,6 +106,8 @@ impl From<Error> for Status {
 /// Also what `Status.errors` and `/health` say.
 pub(super) const NO_LEADER: &str = "etcdserver: no leader";
 const CORRUPT: &str = "etcdserver: corrupt cluster";
+const NO_SPACE: &str = "etcdserver: mvcc: database space exceeded";
+const TOO_MANY: &str = "etcdserver: too many requests";
 
 fn of_request(error: &mvcc::Error) -> Status {
     use mvcc::Error as E;
@@ -117,6 +126,9 @@ fn of_request(error: &mvcc::Error) -> Status {
         E::InvalidSortOption => (Code::InvalidArgument, "etcdserver: invalid sort option"),
         E::StreamSortUnsupported => (Code::Unimplemented, "RangeStream does not support custom sort orders"),
         E::StreamFiltersUnsupported => (Code::Unimplemented, "RangeStream does not support revision filters"),
+        E::NoSpace => (Code::ResourceExhausted, NO_SPACE),
+        E::Corrupt => (Code::DataLoss, CORRUPT),
+        E::TooManyAlarms => (Code::Unknown, TOO_MANY),
         // A page that fails its checks is never served; the member's log says which.
         E::Damaged(_) | E::Tree(_) => (Code::DataLoss, CORRUPT),
     };
@@ -126,10 +138,9 @@ fn of_request(error: &mvcc::Error) -> Status {
 fn of_proposal(error: &ProposeError) -> Status {
     match error {
         ProposeError::Request(error) => of_request(error),
-        ProposeError::NoSpace => Status::new(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
-        ProposeError::Corrupt => Status::new(Code::DataLoss, CORRUPT),
+        ProposeError::NoSpace => Status::new(Code::ResourceExhausted, NO_SPACE),
         // Unknown, not ResourceExhausted: so it goes over etcd's wire.
-        ProposeError::TooManyRequests => Status::new(Code::Unknown, "etcdserver: too many requests"),
+        ProposeError::TooManyRequests => Status::new(Code::Unknown, TOO_MANY),
         ProposeError::NoLeader => Status::new(Code::Unavailable, NO_LEADER),
         ProposeError::LeaderChanged => leader_changed(),
         ProposeError::Timeout(timeout) => timed_out(*timeout),
@@ -172,7 +183,7 @@ mod tests {
     fn codes_and_texts_are_etcds() {
         use mvcc::Error as E;
         let request = |error| Error::Request(error);
-        let table: [(Error, u8, &str); 27] = [
+        let table: [(Error, u8, &str); 29] = [
             (request(E::EmptyKey), 3, "etcdserver: key is not provided"),
             (request(E::KeyNotFound), 3, "etcdserver: key not found"),
             (request(E::ValueProvided), 3, "etcdserver: value is provided"),
@@ -205,7 +216,9 @@ mod tests {
                 14,
                 "etcdserver: request timed out, possibly due to connection lost",
             ),
-            (Error::Propose(ProposeError::Corrupt), 15, "etcdserver: corrupt cluster"),
+            (request(E::Corrupt), 15, "etcdserver: corrupt cluster"),
+            (request(E::NoSpace), 8, "etcdserver: mvcc: database space exceeded"),
+            (request(E::TooManyAlarms), 2, "etcdserver: too many requests"),
             (Error::NotForLearner, 9, "etcdserver: rpc not supported for learner"),
             (Error::UnknownHealthService, 5, "unknown service"),
         ];

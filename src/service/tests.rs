@@ -327,13 +327,10 @@ fn maintenance_cluster_and_health_answer() {
         assert_eq!(future, code(11, "etcdserver: mvcc: required revision is a future revision"));
         let alarms: pb::AlarmResponse = world.ok("/etcdserverpb.Maintenance/Alarm", pb::AlarmRequest::default()).await;
         assert!(alarms.alarms.is_empty());
-        world.member.set_status(|status| status.alarm_no_space = true);
-        let alarms: pb::AlarmResponse = world.ok("/etcdserverpb.Maintenance/Alarm", pb::AlarmRequest::default()).await;
-        assert_eq!(alarms.alarms.len(), 1);
         let listed: pb::MemberListResponse =
             world.ok("/etcdserverpb.Cluster/MemberList", pb::MemberListRequest { linearizable: true }).await;
         assert_eq!((listed.members.len(), listed.members[0].name.as_str()), (1, "fake"));
-        assert_eq!((listed.header.unwrap().revision, world.member.barriers()), (0, 1));
+        assert_eq!((listed.header.unwrap().revision, world.member.barriers()), (0, 2));
         let ask = |service: &str| health::HealthCheckRequest { service: service.to_owned() };
         let serving: health::HealthCheckResponse = world.ok("/grpc.health.v1.Health/Check", ask("")).await;
         assert_eq!(serving.status, 1);
@@ -342,6 +339,30 @@ fn maintenance_cluster_and_health_answer() {
         let all: health::HealthListResponse =
             world.ok("/grpc.health.v1.Health/List", health::HealthListRequest {}).await;
         assert_eq!(all.statuses[""].status, 1);
+    });
+}
+
+#[test]
+fn whoever_meets_the_quota_raises_the_alarm_that_stays() {
+    run(|world| async move {
+        let (put, alarm) = ("/etcdserverpb.KV/Put", "/etcdserverpb.Maintenance/Alarm");
+        let full = code(8, "etcdserver: mvcc: database space exceeded");
+        world.member.set_status(|status| status.quota_bytes = status.used_bytes + 300);
+        assert_eq!(world.error(put, pb::PutRequest { value: vec![0; 44].into(), ..Default::default() }).await, full);
+        let raised = [pb::AlarmMember { member_id: 0x2e12_59d4_15f2_a040, alarm: 1 }];
+        let list: pb::AlarmResponse = world.ok(alarm, pb::AlarmRequest::default()).await;
+        assert_eq!(list.alarms, raised);
+        world.member.set_status(|status| status.quota_bytes = 2 << 30);
+        assert_eq!(world.error(put, pb::PutRequest { key: bytes("k"), ..Default::default() }).await, full);
+        let status: pb::StatusResponse = world.ok("/etcdserverpb.Maintenance/Status", pb::StatusRequest {}).await;
+        assert_eq!(status.errors, ["memberID:3319814642761637952 alarm:NOSPACE"]);
+        assert_eq!(world.http("GET /health").await.2, "{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}\n");
+        let disarm = pb::AlarmRequest { action: 2, member_id: raised[0].member_id, alarm: 1 };
+        let disarmed: pb::AlarmResponse = world.ok(alarm, disarm).await;
+        assert_eq!((&disarmed.alarms[..], disarmed.header.unwrap().revision), (&raised[..], 1));
+        world.put("k", "1").await;
+        let unknown = code(3, "etcdserver: unknown alarm action");
+        assert_eq!(world.error(alarm, pb::AlarmRequest { action: 3, ..Default::default() }).await, unknown);
     });
 }
 
@@ -391,7 +412,9 @@ fn http_endpoints_answer_as_gos_server_does() {
             metrics.contains("etcd_server_has_leader 1\n")
                 && metrics.contains("\netcd_mvcc_db_total_size_in_bytes 20480\n")
         );
-        world.member.set_status(|status| (status.leader.0, status.alarm_corrupt, status.is_learner) = (0, true, true));
+        let corrupt = pb::AlarmRequest { action: 1, member_id: 5, alarm: 2 };
+        let _: pb::AlarmResponse = world.ok("/etcdserverpb.Maintenance/Alarm", corrupt).await;
+        world.member.set_status(|status| (status.leader.0, status.is_learner) = (0, true));
         let (status, _, body) = world.http("GET /health?exclude=CORRUPT").await;
         let no_leader = "{\"health\":\"false\",\"reason\":\"RAFT NO LEADER\"}\n";
         assert_eq!((status.as_str(), body.as_str()), ("HTTP/1.1 503 Service Unavailable", no_leader));

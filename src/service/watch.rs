@@ -7,10 +7,12 @@
 //! Must not know: how watchers find their events (`watch`).
 
 use super::member::{Member, ProposeError};
+use super::observed::Observed;
 use super::server::Service;
 use super::status::Error;
 use super::watches::Stream;
 use crate::limits;
+use crate::metrics::{Method, Shape};
 use crate::mvcc::Progress;
 use crate::proto::etcdserverpb::watch_create_request::FilterType;
 use crate::proto::etcdserverpb::watch_request::RequestUnion;
@@ -26,7 +28,8 @@ use std::future::poll_fn;
 /// Serves `Watch.Watch`.
 pub(super) async fn watch<M: Member>(service: Service<M>, call: Call) {
     let Call { head, mut requests, mut reply } = call;
-    let ended = match service.admit(&head, false) {
+    let mut observed = Observed::new(&service, Method::Watch, Answers::Many);
+    let ended = match service.admit(&head, Shape::BidiStream, false) {
         Err(error) => error,
         Ok(()) => {
             let stream = service.member().watches().open(service.member().now());
@@ -35,14 +38,17 @@ pub(super) async fn watch<M: Member>(service: Service<M>, call: Call) {
                 Err(Error::Propose(ProposeError::Stopped))
             };
             let taken = take(&service, &stream, &mut requests);
-            let sent = send(&service, &stream, &mut reply);
+            let sent = send(&service, &stream, (&mut reply, &mut observed));
             let Err(error) = taken.or(sent).or(stopped).await;
             error
         }
     };
-    let status = Status::from(ended);
-    let canceled = status.code == Code::Canceled;
-    reply.finish(if canceled { Status::new(Code::Canceled, "etcdserver: watch canceled") } else { status });
+    let mut status = service.status_of(ended);
+    if status.code == Code::Canceled {
+        status = Status::new(Code::Canceled, "etcdserver: watch canceled");
+    }
+    observed.end(&status);
+    reply.finish(status);
 }
 
 /// Takes requests for as long as the client sends any.
@@ -94,9 +100,14 @@ fn create(request: WatchCreateRequest) -> Create {
 }
 
 /// Sends what is queued, as the client takes it.
-async fn send<M: Member>(service: &Service<M>, stream: &Stream, reply: &mut Reply) -> Result<Infallible, Error> {
+async fn send<M: Member>(
+    service: &Service<M>,
+    stream: &Stream,
+    (reply, observed): (&mut Reply, &mut Observed<M>),
+) -> Result<Infallible, Error> {
     loop {
         while let Some(chunk) = stream.next_chunk(service.member().status().term) {
+            observed.on_message(chunk.len());
             reply.write(chunk).await?;
         }
         match stream.end() {

@@ -18,12 +18,14 @@ use crate::disk::checkpoint;
 use crate::disk::error::Error as DiskError;
 use crate::disk::log::LogFiles;
 use crate::disk::map::TreeFile;
+use crate::metrics::{self, Stopwatch};
 use crate::raft::Leadership;
 use crate::replica::{Error, Failure, Input, Output, Replica};
 use crate::shard::clock::Clock;
 use crate::shard::front::Front;
 use crate::shard::link::Link;
 use crate::shard::mesh::{Board, Reading, ToFront, ToReplica};
+use crate::shard::meter::Meter;
 use crate::shard::notify::Notify;
 use crate::tree::{CheckpointPlan, GiveBack, GrowPlan};
 use crate::types::{Revision, ShardId};
@@ -113,9 +115,12 @@ pub(super) struct Engine {
     links: Vec<Rc<Link>>,
     files: Files,
     board: Arc<Board>,
+    meter: Meter,
     clock: Clock,
     audience: Audience,
     logger: log::Logger,
+    /// Whether space was lacking after the last turn.
+    no_space: bool,
 }
 
 impl Engine {
@@ -125,20 +130,12 @@ impl Engine {
         replica: Replica,
         (inbox, front, links): (Rc<Inbox>, Rc<Front>, Vec<Rc<Link>>),
         files: Files,
-        board: Arc<Board>,
+        (board, cells): (Arc<Board>, Arc<metrics::Replica>),
         logger: log::Logger,
     ) -> Self {
-        Self {
-            replica,
-            inbox,
-            front,
-            links,
-            files,
-            board,
-            clock: Clock::start(),
-            audience: Audience::default(),
-            logger,
-        }
+        let meter = Meter::new(cells);
+        let (clock, audience) = (Clock::start(), Audience::default());
+        Self { replica, inbox, front, links, files, board, meter, clock, audience, logger, no_space: false }
     }
 
     /// Runs until the replica came to its end: cleanly (`Ok`) or not.
@@ -147,6 +144,7 @@ impl Engine {
             self.publish();
             self.tell_of_changes();
             self.wait().await;
+            let turn = Stopwatch::start();
             for input in self.inbox.inputs.take() {
                 self.replica.handle(self.clock.now(), input);
             }
@@ -162,6 +160,7 @@ impl Engine {
                     return end;
                 }
             }
+            self.meter.on_turn(&self.replica.status(), turn);
         }
     }
 
@@ -219,8 +218,12 @@ impl Engine {
         self.inbox.filled.wait().or(alarm).await;
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let status = self.replica.status();
+        if status.no_space != std::mem::replace(&mut self.no_space, status.no_space) {
+            self.tell_of_space(status.no_space);
+        }
+        self.meter.publish(&status);
         let bytes = |pages: u64| pages.saturating_mul(limits::TREE_PAGE_BYTES);
         self.board.publish(&Reading {
             leader: status.leadership.leader.unwrap_or_default(),
@@ -231,6 +234,16 @@ impl Engine {
             used_bytes: bytes(status.pages.used),
             no_space: status.no_space,
         });
+    }
+
+    #[cold]
+    fn tell_of_space(&self, lacking: bool) {
+        let field = [("path", self.files.tree.path().display().to_string().into())];
+        if lacking {
+            self.logger.warn("no space left on the disk; writes are refused until there is some, reads go on", &field);
+        } else {
+            self.logger.info("there is space on the disk again; writes are taken", &field);
+        }
     }
 
     /// Begins what `output` asks for; an end, if it is one.
@@ -278,8 +291,10 @@ impl Engine {
 
     fn append(&self, plan: AppendPlan) {
         let (files, inbox) = (Rc::clone(&self.files.log), Rc::clone(&self.inbox));
+        let cells = self.meter.cells();
         spawn(async move {
-            let sequence = plan.sequence;
+            let (sequence, watch) = (plan.sequence, Stopwatch::start());
+            let bytes: usize = plan.writes.iter().map(|write| write.bytes.len()).sum();
             // Mostly one write; those of a group that crosses a segment's end may go one after another, it is rare.
             let mut outcome = Ok(());
             for write in plan.writes {
@@ -288,6 +303,8 @@ impl Engine {
                     break;
                 }
             }
+            cells.log_writes.observe(watch.nanos());
+            cells.log_bytes.add(u64::try_from(bytes).unwrap_or(u64::MAX));
             inbox.put(match outcome {
                 Ok(()) => Input::AppendDone(sequence),
                 Err(error) => Input::WriteFailed(error.to_string()),
@@ -318,9 +335,12 @@ impl Engine {
 
     fn checkpoint(&self, plan: CheckpointPlan) {
         let (file, inbox, shared) = (Arc::clone(&self.files.tree), Rc::clone(&self.inbox), self.replica.shared());
+        let cells = self.meter.cells();
         spawn(async move {
+            let watch = Stopwatch::start();
             let run = move || (checkpoint::run(&file, &shared, &plan), plan);
             let (outcome, plan) = glommio::executor().spawn_blocking(run).await;
+            cells.checkpoints.observe(watch.nanos());
             inbox.put(match outcome {
                 Ok(()) => Input::CheckpointDone(plan),
                 Err(error) => Input::WriteFailed(error.to_string()),

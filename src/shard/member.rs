@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::command::{Kind, Outcome};
 use crate::disk::open::Paths;
+use crate::metrics::{self, Registry};
 use crate::replica::{LeaseAnswer, LeaseAsk, Refusal, TimeoutCause};
 use crate::service::{Identity, Member, MemberStatus, ProposeError, ReadError, Timeout, Watches};
 use crate::shard::clock::Clock;
@@ -15,7 +16,7 @@ use crate::shard::front::Front;
 use crate::shard::mesh::Board;
 use crate::shard::report::DamageLog;
 use crate::tree::{Pinned, Reader};
-use crate::types::{Now, Revision};
+use crate::types::{Now, Revision, ShardId};
 use crate::{log, mvcc, watch};
 
 /// What is the same for every shard.
@@ -33,6 +34,8 @@ pub struct Common {
     pub logger: log::Logger,
     /// The bounds and words of watchers.
     pub watch: watch::Config,
+    /// What all shards count.
+    pub registry: Arc<Registry>,
 }
 
 /// Cheap to clone: one for each connection.
@@ -47,25 +50,35 @@ struct Inner {
     watches: Watches,
     clock: Clock,
     damage: DamageLog,
+    cells: Arc<metrics::Front>,
 }
 
 impl LocalMember {
-    /// The member as seen through `front`, with `reader` for its reads.
-    pub(super) fn new(front: Rc<Front>, reader: Reader, common: Common) -> Self {
-        let clock = Clock::start();
+    /// The member as seen through `front` of `shard`, with `reader` for its reads.
+    pub(super) fn new(front: Rc<Front>, reader: Reader, common: Common, shard: ShardId) -> Self {
+        let cells = Arc::clone(common.registry.front(shard));
         let damage = DamageLog::new(common.logger.clone(), &common.paths.tree);
-        let watches = Watches::new(common.watch.clone());
-        Self(Rc::new(Inner { front, reader, common, watches, clock, damage }))
+        let (clock, watches) = (Clock::start(), Watches::new(common.watch.clone()));
+        Self(Rc::new(Inner { front, reader, common, watches, clock, damage, cells }))
     }
 }
 
 impl Member for LocalMember {
     async fn propose(&self, kind: Kind, payload: Bytes) -> Result<Outcome, ProposeError> {
-        self.0.front.propose(kind, payload).await.map_err(propose_error)
+        self.0.front.propose(kind, payload).await.map_err(|refusal| {
+            // What was refused at once was no proposal yet.
+            if matches!(refusal, Refusal::Timeout(_) | Refusal::Stopped) {
+                self.0.cells.proposals_failed.count();
+            }
+            propose_error(refusal)
+        })
     }
 
     async fn read_barrier(&self) -> Result<(), ReadError> {
-        self.0.front.read_barrier().await.map_err(|refusal| read_error(&refusal))
+        self.0.front.read_barrier().await.map_err(|refusal| {
+            self.0.cells.reads_failed.count();
+            read_error(&refusal)
+        })
     }
 
     /// The replica answers a physical compaction only when its rows are gone, so the outcome was the proof.
@@ -105,8 +118,6 @@ impl Member for LocalMember {
             used_bytes: reading.used_bytes,
             quota_bytes: self.0.common.quota_bytes,
             is_learner: false,
-            alarm_no_space: false,
-            alarm_corrupt: false,
         }
     }
 

@@ -6,6 +6,7 @@ mod front;
 mod link;
 mod member;
 mod mesh;
+mod meter;
 mod notify;
 mod oneshot;
 mod report;

@@ -130,9 +130,11 @@ struct Serving {
 impl Serving {
     fn new(shard: ShardId, shared: &Arc<tree::Shared>, common: Common, settings: Settings) -> Self {
         let front = Rc::new(Front::default());
-        let member = LocalMember::new(Rc::clone(&front), shared.reader(shard), common);
+        let registry = Arc::clone(&common.registry);
+        let member = LocalMember::new(Rc::clone(&front), shared.reader(shard), common, shard);
         let shutdown = Shutdown::default();
-        Self { front, service: Service::new(member.clone(), settings, shutdown.clone()), member, shutdown }
+        let service = Service::counted(member.clone(), settings, shutdown.clone(), (registry, shard));
+        Self { front, service, member, shutdown }
     }
 
     /// Tells this shard's watchers of changes from now on.
@@ -270,8 +272,9 @@ async fn run_first(plan: Plan, ends: Vec<LinkEnds>, logger: log::Logger) -> Resu
 
     let files = Files { log: Rc::new(LogFiles::new(&plan.common.paths.wal)), tree: plan.tree_file };
     let around = (Rc::clone(&inbox), Rc::clone(&serving.front), links);
-    let Common { board, paths, .. } = plan.common;
-    let engine = Engine::new(plan.replica, around, files.clone(), board, logger.clone());
+    let Common { board, paths, registry, .. } = plan.common;
+    let told = (board, Arc::clone(registry.replica()));
+    let engine = Engine::new(plan.replica, around, files.clone(), told, logger.clone());
     let engine = glommio::spawn_local(engine.run());
 
     let serving = serve_until_signal(plan.listeners, plan.signals, Rc::clone(&inbox), shards, logger);

@@ -49,7 +49,7 @@ impl<'a> Cursor<'a> {
         let probe = self.tree.split(key);
         let Some(leaf) = self.start()? else { return Ok(false) };
         let leaf = self.sink_to(leaf, probe)?;
-        let (at, _) = leaf.search(self.view.shared(), self.tree, probe)?;
+        let (at, _) = leaf.search(&self.view.pages(), self.tree, probe)?;
         if at < leaf.count() {
             self.leaf = Some(Frame { node: leaf, at });
             return Ok(true);
@@ -141,7 +141,8 @@ impl<'a> Cursor<'a> {
     pub fn key(&self) -> Result<Option<&'a [u8]>, Error> {
         let Some(leaf) = &self.leaf else { return Ok(None) };
         let cell = leaf.node.leaf_cell(leaf.at).ok_or_else(|| leaf.node.torn_cell())?;
-        self.view.cell_key(&cell).map(Some)
+        let key = self.view.cell_key(&cell)?;
+        if key.len() < self.tree.tail() { Err(leaf.node.torn_cell()) } else { Ok(Some(key)) }
     }
 
     /// The whole key of a cell of the same view.
@@ -157,21 +158,23 @@ impl<'a> Cursor<'a> {
         if root.is_empty() {
             return Ok(None);
         }
-        self.view.shared().node(NodeAt::root(self.tree, root)).map(Some)
+        self.view.pages().node(NodeAt::root(self.tree, root)).map(Some)
     }
 
     /// Goes down from `node` to the leaf that `probe` belongs to.
     fn sink_to(&mut self, mut node: Node<'a>, probe: Key<'_>) -> Result<Node<'a>, Error> {
         while node.level() > 0 {
-            let at = node.search_child(self.view.shared(), self.tree, probe)?;
+            let at = node.search_child(&self.view.pages(), self.tree, probe)?;
             self.push(Frame { node, at })?;
-            node = self.view.shared().child(self.tree, node, at)?;
+            node = self.view.pages().child(self.tree, node, at)?;
         }
         Ok(node)
     }
 
     fn push(&mut self, frame: Frame<'a>) -> Result<(), Error> {
-        assert!(frame.at < frame.node.count(), "a frame stands at a child");
+        if frame.at >= frame.node.count() {
+            return Err(frame.node.torn_cell());
+        }
         let slot = self.frames.get_mut(self.depth).ok_or_else(|| corrupt(frame.node.number(), "levels"))?;
         *slot = Some(frame);
         self.depth += 1;
@@ -191,7 +194,7 @@ impl<'a> Cursor<'a> {
                 return Ok(true);
             }
             self.push(Frame { node, at })?;
-            node = self.view.shared().child(self.tree, node, at)?;
+            node = self.view.pages().child(self.tree, node, at)?;
         }
     }
 
@@ -213,7 +216,7 @@ impl<'a> Cursor<'a> {
             let Some(frame) = self.frames[last] else { continue };
             if let Some(at) = scan(frame.node, Some(frame.at), way, &wanted) {
                 self.push(Frame { node: frame.node, at })?;
-                let child = self.view.shared().child(self.tree, frame.node, at)?;
+                let child = self.view.pages().child(self.tree, frame.node, at)?;
                 return self.sink(child, way, &wanted);
             }
         }

@@ -36,7 +36,7 @@ mod txn;
 mod view;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use check::CheckReport;
 pub use checkpoint::{CheckpointDone, CheckpointPlan};

@@ -3,8 +3,11 @@
 //! Invariants
 //! - A page made by the running transaction is edited in place; any other is copied first, and its parents with it, so what
 //!   is published never changes.
-//! - Before the first change of an operation there are pages enough for all of it: `OutOfPages` leaves the transaction as
-//!   it was before the operation.
+//! - Before the first change of an operation there are pages enough for all of it: `OutOfPages` leaves the transaction with
+//!   the cells that it had before the operation.
+//! - A page of the file is edited as a copy that was checked after it was made: what rots under us is found there, and what
+//!   `edit.rs` asserts holds of bytes that nothing outside can change. After any other error than `OutOfPages` the
+//!   transaction must be dropped.
 //! - After each operation a branch's cell says of its child what the child's header says.
 
 use std::sync::Arc;
@@ -25,7 +28,7 @@ use super::page::{Page, WritePermit, pages_for, put_identity, short};
 use super::readers::{Shared, single};
 use super::snapshot::{Root, Snapshot};
 use super::space::Space;
-use super::view::{NodeAt, corrupt, run_pages};
+use super::view::{NodeAt, corrupt, run_pages, verify_place, verify_whole};
 
 /// What the running transaction works with.
 #[derive(Debug)]
@@ -48,8 +51,17 @@ pub(super) struct Editor {
 pub(super) struct Step {
     pub(super) page: PageNumber,
     pub(super) birth: TxnId,
+    pub(super) level: u8,
+    pub(super) weight: u64,
     /// The child taken; in the leaf, where the key stands or belongs.
     pub(super) at: usize,
+}
+
+impl Step {
+    /// As its parent names it.
+    fn named(&self, tree: TreeId) -> NodeAt {
+        NodeAt { tree, page: self.page, birth: self.birth, level: self.level, weight: self.weight }
+    }
 }
 
 /// The way from the root to a leaf.
@@ -81,7 +93,12 @@ impl Path {
 
     /// Pages that an operation along this path may need: a copy and a split of each, a sibling to merge, and a new root.
     pub(super) fn pages_needed(&self) -> u64 {
-        super::page::wide(self.length) * 3 + 2
+        self.pages_needed_when_owned() + super::page::wide(self.length)
+    }
+
+    /// The same once every page of the path is the transaction's own.
+    pub(super) fn pages_needed_when_owned(&self) -> u64 {
+        super::page::wide(self.length) * 2 + 2
     }
 }
 
@@ -130,11 +147,11 @@ impl Editor {
         }
         let runs = self.take_runs(&content, path.pages_needed())?;
         self.build_cell(tree, &content, runs);
+        self.own(&mut path, content.key)?;
         let reserve = match self.reserve_separator(&path, content.key.len()) {
             Ok(reserve) => reserve,
             Err(error) => return self.undo_runs(runs, error),
         };
-        self.own(&mut path);
         if path.exact && reserve.is_none() && self.overwrite(&path) {
             return Ok(false);
         }
@@ -170,7 +187,7 @@ impl Editor {
             return Ok(false);
         }
         self.need_pages(path.pages_needed())?;
-        self.own(&mut path);
+        self.own(&mut path, key)?;
         let before = self.checked(path.leaf().page).count();
         self.remove_cell(&path)?;
         assert!(self.checked(path.leaf().page).count() + 1 == before, "one cell is gone");
@@ -188,12 +205,12 @@ impl Editor {
         if !path.exact {
             return Ok(false);
         }
-        let leaf = Node::new(self.shared.arena().page(path.leaf().page));
+        let leaf = self.shared.pages_carefully().node(path.leaf().named(tree))?;
         if leaf.is_weighted(path.leaf().at) == Some(weighted) {
             return Ok(true);
         }
         self.need_pages(path.pages_needed())?;
-        self.own(&mut path);
+        self.own(&mut path, key)?;
         let Step { page, at, .. } = path.leaf();
         edit::set_weighted(self.page_mut(page), at, weighted);
         self.settle(&path, path.last());
@@ -210,7 +227,7 @@ impl Editor {
         (self.shared.arena().page_mut(&mut self.permit, page), &mut self.scratch)
     }
 
-    /// A page that was checked on the way down.
+    /// A page of the transaction's own.
     pub(super) fn checked(&self, page: PageNumber) -> Node<'_> {
         Node::new(self.shared.arena().page(page))
     }
@@ -223,13 +240,8 @@ impl Editor {
     pub(super) fn take_page(&mut self) -> PageNumber {
         let page = self.space.take().expect("the operation began with pages enough");
         assert!(page.0 < self.shared.granted(), "page {page} is granted");
-        self.shared.set_verified(single(page));
+        self.shared.set_made(single(page));
         page
-    }
-
-    /// Frees a page or a run.
-    pub(super) fn free(&mut self, pages: PageRange, birth: TxnId) {
-        self.space.free(pages, birth, self.snapshot.txn);
     }
 
     /// Whether pages that another page names are the trees' own. A page named twice is found out when the first naming is
@@ -241,10 +253,10 @@ impl Editor {
         Err(corrupt(pages.first, "named by a page, but not in use"))
     }
 
-    /// Frees pages that another page names.
+    /// Frees a page or a run.
     pub(super) fn release(&mut self, pages: PageRange, birth: TxnId) -> Result<(), Error> {
         self.in_use(pages, birth)?;
-        self.free(pages, birth);
+        self.space.free(pages, birth, self.snapshot.txn);
         Ok(())
     }
 
@@ -264,52 +276,81 @@ impl Editor {
     /// The way to where `key` is or belongs.
     pub(super) fn descend(&self, tree: TreeId, key: &[u8]) -> Result<Path, Error> {
         let probe = tree.split(key);
-        let shared = &*self.shared;
-        let mut node = shared.node(NodeAt::root(tree, self.snapshot.root(tree)))?;
+        let pages = self.shared.pages_carefully();
+        let mut node = pages.node(NodeAt::root(tree, self.snapshot.root(tree)))?;
         let mut path = Path { tree, steps: [Step::default(); TREE_LEVELS_MAX], length: 0, exact: false };
         loop {
             let is_leaf = node.level() == 0;
             let at = if is_leaf {
-                let (at, exact) = node.search(shared, tree, probe)?;
+                let (at, exact) = node.search(&pages, tree, probe)?;
                 path.exact = exact;
                 at
             } else {
-                node.search_child(shared, tree, probe)?
+                node.search_child(&pages, tree, probe)?
             };
             let step = path.steps.get_mut(path.length).ok_or_else(|| corrupt(node.number(), "levels"))?;
-            *step = Step { page: node.number(), birth: node.birth(), at };
+            let (page, birth) = (node.number(), node.birth());
+            *step = Step { page, birth, level: node.level(), weight: node.weight(), at };
             path.length += 1;
             self.in_use(single(node.number()), node.birth())?;
             if is_leaf {
                 return Ok(path);
             }
-            node = shared.child(tree, node, at)?;
+            node = pages.child(tree, node, at)?;
         }
     }
 
-    /// Makes every page of the path the transaction's own.
-    pub(super) fn own(&mut self, path: &mut Path) {
+    /// Makes every page of the path to `key` the transaction's own.
+    pub(super) fn own(&mut self, path: &mut Path, key: &[u8]) -> Result<(), Error> {
         let txn = self.txn();
         let shared_from = path.steps().iter().position(|step| step.birth != txn).unwrap_or(path.length);
         for at in shared_from..path.length {
             let old = path.steps[at];
-            assert!(old.birth < txn, "below a page of an earlier transaction there are only such pages");
-            let page = self.copy_page(old);
+            if old.birth >= txn {
+                return Err(corrupt(old.page, "made after its parent"));
+            }
+            let from_file = self.shared.is_from_file(old.page);
+            let page = self.copy_page(old.named(path.tree))?;
             path.steps[at].page = page;
             path.steps[at].birth = txn;
+            if from_file {
+                self.confirm(path, at, key)?;
+            }
             self.settle_one(path, at);
         }
+        Ok(())
     }
 
-    /// Copies a page of an earlier transaction and frees it.
-    pub(super) fn copy_page(&mut self, old: Step) -> PageNumber {
+    /// Whether a page of the path, copied and whole, leads where the page did that was searched.
+    fn confirm(&self, path: &Path, at: usize, key: &[u8]) -> Result<(), Error> {
+        let (step, pages) = (path.steps[at], self.shared.pages_carefully());
+        let (node, probe) = (self.checked(step.page), path.tree.split(key));
+        let same = if at == path.last() {
+            node.search(&pages, path.tree, probe)? == (step.at, path.exact)
+        } else {
+            let child = node.search_child(&pages, path.tree, probe)?;
+            let Step { page, birth, weight, .. } = path.steps[at + 1];
+            let named = node.branch_cell(child).map(|cell| (cell.child, cell.birth, cell.weight));
+            child == step.at && named == Some((page, birth, weight))
+        };
+        if same { Ok(()) } else { Err(corrupt(step.page, "changed while it was read")) }
+    }
+
+    /// Copies a page of an earlier transaction and frees it. One of the file is checked as a copy.
+    pub(super) fn copy_page(&mut self, old: NodeAt) -> Result<PageNumber, Error> {
         let (txn, page) = (self.txn(), self.take_page());
         let from = self.shared.arena().page(old.page);
-        edit::copy(from, self.shared.arena().page_mut(&mut self.permit, page));
+        let copy = self.shared.arena().page_mut(&mut self.permit, page);
+        if self.shared.is_from_file(old.page) {
+            copy.copy_from_slice(from);
+            verify_whole(old.page, Node::new(copy))?;
+            verify_place(old, Node::new(copy))?;
+        } else {
+            edit::copy(from, copy);
+        }
         put_identity(self.page_mut(page), page, txn);
-        assert!(self.checked(page).weight() == self.checked(old.page).weight(), "a copy holds what the page did");
-        self.free(single(old.page), old.birth);
-        page
+        self.release(single(old.page), old.birth)?;
+        Ok(page)
     }
 
     /// Has the parent of step `at`, or the root slot, say what that page's header says; whether that was news.
@@ -358,7 +399,7 @@ impl Editor {
 
     fn undo_runs<T>(&mut self, runs: CellRuns, error: Error) -> Result<T, Error> {
         for run in [runs.body, runs.key].into_iter().flatten() {
-            self.free(run_pages(&run), run.birth);
+            self.release(run_pages(&run), run.birth)?;
         }
         Err(error)
     }
@@ -373,7 +414,7 @@ impl Editor {
     pub(super) fn fill_run(&mut self, pages: PageRange, bytes: &[u8]) -> RunRef {
         assert!(pages.count == pages_for(bytes.len()), "a run fills its pages");
         self.shared.arena().write_run(&mut self.permit, pages.first, bytes);
-        self.shared.set_verified(pages);
+        self.shared.set_made(pages);
         let length = u32::try_from(bytes.len()).expect("bounded by TREE_RUN_BYTES_MAX");
         RunRef { page: pages.first, birth: self.txn(), length, checksum: crc32c(0, bytes) }
     }
@@ -437,7 +478,7 @@ impl Editor {
             return Ok(());
         }
         if let Some(pages) = reserve {
-            self.free(pages, self.txn());
+            self.release(pages, self.txn())?;
         }
         Ok(())
     }

@@ -237,7 +237,7 @@ impl<'a> Node<'a> {
 
     /// Bytes taken by slots and cells.
     pub(super) fn used(self) -> usize {
-        self.count() * SLOT_BYTES + (PAGE_BYTES - self.heap()).saturating_sub(self.garbage())
+        self.count() * SLOT_BYTES + PAGE_BYTES.saturating_sub(self.heap()).saturating_sub(self.garbage())
     }
 
     /// Bytes left for slots and cells, gaps between cells included.
@@ -474,7 +474,8 @@ impl<'a> Node<'a> {
         for at in self.first_key() + 1..self.count() {
             let (before, after) = (self.cell_key(at - 1).ok_or("cell")?, self.cell_key(at).ok_or("cell")?);
             let tail = tail_length(after.flags, tree);
-            let (main, tail) = after.inline.split_at_checked(after.inline.len() - tail).ok_or("cell")?;
+            let main = after.inline.len().checked_sub(tail).ok_or("cell")?;
+            let (main, tail) = after.inline.split_at_checked(main).ok_or("cell")?;
             // With a run behind it, `main` stands for something not below it.
             let order = before.compare_inline(tree, Key { main, tail });
             let ascending = match (order, after.run.is_some()) {

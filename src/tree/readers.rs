@@ -20,6 +20,8 @@
 //! Invariants
 //! - Pages of a snapshot that is latest or in a slot are not written (`holds.rs` decides, by the scan made here).
 //! - A bit in `verified` is set by whoever made the page or checked it; it speaks of the bytes the page has now.
+//! - A bit in `from_file` is set by whoever found the file's bytes whole: they have a seal, and may rot under us when the
+//!   kernel drops its copy and reads them again. A page that was made here has neither seal nor file behind it.
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
@@ -64,7 +66,8 @@ pub struct Shared {
     arena: Arena,
     /// Pages that may be touched. Grows when a grow plan is done; shrinks when a tail goes back.
     granted: AtomicU64,
-    verified: Box<[OnceLock<Box<[AtomicU64]>>]>,
+    verified: PageBits,
+    from_file: PageBits,
     latest: CachePadded<AtomicU64>,
     ring: Box<[CachePadded<RingSlot>]>,
     directories: Box<[OnceLock<Directory>]>,
@@ -81,7 +84,8 @@ impl Shared {
         let shared = Self {
             arena,
             granted: AtomicU64::new(granted),
-            verified: (0..chunks).map(|_| OnceLock::new()).collect(),
+            verified: PageBits::new(chunks),
+            from_file: PageBits::new(chunks),
             latest: CachePadded::new(AtomicU64::new(0)),
             ring: (0..TREE_SNAPSHOT_RING).map(|_| CachePadded::new(ring_slot())).collect(),
             directories: (0..TREE_SLOT_BLOCKS_MAX / BLOCKS_PER_DIRECTORY).map(|_| OnceLock::new()).collect(),
@@ -194,31 +198,66 @@ impl Shared {
 
     /// Whether a page was made or checked since the process began.
     pub(super) fn is_verified(&self, page: PageNumber) -> bool {
-        let (chunk, word, mask) = verified_place(page);
-        let bits = self.verified.get(chunk).and_then(OnceLock::get);
-        bits.is_some_and(|words| words[word].load(Ordering::Relaxed) & mask != 0)
+        self.verified.contains(page)
     }
 
-    /// Notes that pages hold what they should. Relaxed: the bits say nothing about other memory.
-    pub(super) fn set_verified(&self, pages: PageRange) {
+    /// Whether a page's bytes are the file's, which were whole when they were looked at last.
+    pub(super) fn is_from_file(&self, page: PageNumber) -> bool {
+        self.from_file.contains(page)
+    }
+
+    /// Notes that pages were made here.
+    pub(super) fn set_made(&self, pages: PageRange) {
         for page in pages.first.0..pages.end().0 {
-            let (chunk, word, mask) = verified_place(PageNumber(page));
-            let words = self.verified[chunk]
-                .get_or_init(|| (0..VERIFIED_PAGES / 64).map(|_| AtomicU64::new(0)).collect::<Box<[AtomicU64]>>());
-            if words[word].load(Ordering::Relaxed) & mask == 0 {
-                words[word].fetch_or(mask, Ordering::Relaxed);
-            }
+            self.from_file.remove(PageNumber(page));
+            self.verified.insert(PageNumber(page));
         }
+    }
+
+    /// Notes that a page was read and found whole.
+    pub(super) fn set_read(&self, page: PageNumber) {
+        self.from_file.insert(page);
+        self.verified.insert(page);
     }
 
     /// Has pages checked again on their next touch. For the shell, after it dropped its own copies of pages that a
     /// checkpoint wrote, and before the checkpoint after that: from here on they are what the file holds.
     pub fn forget_verified(&self, pages: PageRange) {
-        for page in pages.first.0..pages.end().0 {
-            let (chunk, word, mask) = verified_place(PageNumber(page));
-            if let Some(words) = self.verified[chunk].get() {
-                words[word].fetch_and(!mask, Ordering::Relaxed);
-            }
+        (pages.first.0..pages.end().0).for_each(|page| self.verified.remove(PageNumber(page)));
+    }
+}
+
+/// A bit for each page. Relaxed: the bits say nothing about other memory.
+#[derive(Debug)]
+struct PageBits(Box<[OnceLock<Box<[AtomicU64]>>]>);
+
+impl PageBits {
+    fn new(chunks: usize) -> Self {
+        Self((0..chunks).map(|_| OnceLock::new()).collect())
+    }
+
+    /// The word of a page's bit, if any bit of its chunk was ever set, and the bit.
+    fn word(&self, page: PageNumber) -> Option<(&AtomicU64, u64)> {
+        let (chunk, word, mask) = bit_place(page);
+        Some((&self.0.get(chunk)?.get()?[word], mask))
+    }
+
+    fn contains(&self, page: PageNumber) -> bool {
+        self.word(page).is_some_and(|(word, mask)| word.load(Ordering::Relaxed) & mask != 0)
+    }
+
+    fn insert(&self, page: PageNumber) {
+        let (chunk, word, mask) = bit_place(page);
+        let words = self.0[chunk]
+            .get_or_init(|| (0..VERIFIED_PAGES / 64).map(|_| AtomicU64::new(0)).collect::<Box<[AtomicU64]>>());
+        if words[word].load(Ordering::Relaxed) & mask == 0 {
+            words[word].fetch_or(mask, Ordering::Relaxed);
+        }
+    }
+
+    fn remove(&self, page: PageNumber) {
+        if let Some((word, mask)) = self.word(page).filter(|(word, mask)| word.load(Ordering::Relaxed) & mask != 0) {
+            word.fetch_and(!mask, Ordering::Relaxed);
         }
     }
 }
@@ -230,7 +269,7 @@ fn jitter() {
 }
 
 /// Where a page's bit stands.
-fn verified_place(page: PageNumber) -> (usize, usize, u64) {
+fn bit_place(page: PageNumber) -> (usize, usize, u64) {
     let (chunk, bit) = (page.0 / VERIFIED_PAGES, page.0 % VERIFIED_PAGES);
     (index(chunk), index(bit / 64), 1 << (bit % 64))
 }
@@ -497,7 +536,7 @@ mod tests {
     #[test]
     fn verified_bits_are_each_page_s_own() {
         let shared = Shared::new(Arena::anonymous(70_000), 70_000, &snapshot(1));
-        shared.set_verified(PageRange { first: PageNumber(32_700), count: 100 });
+        shared.set_made(PageRange { first: PageNumber(32_700), count: 100 });
         for page in [32_699, 32_700, 32_799, 32_800, 69_999] {
             assert_eq!(shared.is_verified(PageNumber(page)), (32_700..32_800).contains(&page), "page {page}");
         }

@@ -16,7 +16,7 @@ use super::mutate::{Editor, Path, Step};
 use super::node::{BranchCell, CellKey, Node, PAGE_ROOM, RunRef, SLOT_BYTES, flag};
 use super::page::pages_for;
 use super::readers::single;
-use super::view::{corrupt, run_pages};
+use super::view::{NodeAt, child_at, corrupt, run_pages};
 
 /// Below this a page looks for a neighbour to merge with.
 const SPARSE_BYTES: usize = PAGE_ROOM / 4;
@@ -35,9 +35,9 @@ impl Editor {
         let own = if key_length > TREE_KEY_INLINE_BYTES_MAX { Some(pages_for(key_length)) } else { None };
         let Some(count) = longest.max(own) else { return Ok(None) };
         match self.space.take_run(count) {
-            Some(pages) if self.space.free.count() >= path.pages_needed() => Ok(Some(pages)),
+            Some(pages) if self.space.free.count() >= path.pages_needed_when_owned() => Ok(Some(pages)),
             Some(pages) => {
-                self.free(pages, self.txn());
+                self.release(pages, self.txn())?;
                 Err(Error::OutOfPages)
             }
             None => Err(Error::OutOfPages),
@@ -73,26 +73,26 @@ impl Editor {
         reserve: Option<PageRange>,
     ) -> Result<(), Error> {
         let shared = std::sync::Arc::clone(&self.shared);
+        let pages = shared.pages_carefully();
         let (left, right) = (Node::new(shared.arena().page(leaves.0)), Node::new(shared.arena().page(leaves.1)));
         let below: CellKey<'_> = left.cell_key(left.count() - 1).ok_or_else(|| left.torn_cell())?;
         let above: CellKey<'_> = right.cell_key(0).ok_or_else(|| right.torn_cell())?;
-        let (below, above) = (below.resolve(&*shared, tree)?, above.resolve(&*shared, tree)?);
+        let (below, above) = (below.resolve(&pages, tree)?, above.resolve(&pages, tree)?);
         let separator = Separator::between(below, above).ok_or_else(|| corrupt(left.number(), "key order"))?;
         let tail = if separator.with_tail { above.tail } else { &[] };
-        self.store_separator(Key { main: &above.main[..separator.main_length], tail }, reserve);
-        Ok(())
+        self.store_separator(Key { main: &above.main[..separator.main_length], tail }, reserve)
     }
 
-    fn store_separator(&mut self, key: Key<'_>, reserve: Option<PageRange>) {
+    fn store_separator(&mut self, key: Key<'_>, reserve: Option<PageRange>) -> Result<(), Error> {
         let length = key.main.len() + key.tail.len();
         let mut flags = if key.tail.is_empty() { flag::NO_TAIL } else { 0 };
         let run = if length > TREE_KEY_INLINE_BYTES_MAX {
             flags |= flag::KEY_RUN;
             let pages = reserve.expect("a separator is no longer than the keys that pages were taken for");
-            Some(self.fill_reserve(pages, &[key.main, key.tail].concat()))
+            Some(self.fill_reserve(pages, &[key.main, key.tail].concat())?)
         } else {
             if let Some(pages) = reserve {
-                self.free(pages, self.txn());
+                self.release(pages, self.txn())?;
             }
             None
         };
@@ -106,15 +106,16 @@ impl Editor {
         if let Some(run) = run {
             out.bytes.extend_from_slice(&run.to_bytes());
         }
+        Ok(())
     }
 
     /// Writes a separator into the pages taken for it and frees those it does not need.
-    fn fill_reserve(&mut self, pages: PageRange, bytes: &[u8]) -> RunRef {
+    fn fill_reserve(&mut self, pages: PageRange, bytes: &[u8]) -> Result<RunRef, Error> {
         let count = pages_for(bytes.len());
         assert!(count <= pages.count, "pages were taken for the longest separator");
         let rest = PageRange { first: PageNumber(pages.first.0 + count), count: pages.count - count };
-        self.free(rest, self.txn());
-        self.fill_run(PageRange { first: pages.first, count }, bytes)
+        self.release(rest, self.txn())?;
+        Ok(self.fill_run(PageRange { first: pages.first, count }, bytes))
     }
 
     /// Page `right`, split off the page of step `at`, gets its cell in the parent, with `self.separator` as key.
@@ -197,8 +198,8 @@ impl Editor {
             let node = self.checked(step.page);
             let parent = path.steps()[at - 1];
             if node.count() == 0 {
-                self.free(single(step.page), step.birth);
-                self.remove_child(parent, true)?;
+                self.release(single(step.page), step.birth)?;
+                self.remove_child(parent.page, parent.at, true)?;
             } else if node.used() >= SPARSE_BYTES || !self.merge(path, at)? {
                 break;
             }
@@ -207,21 +208,21 @@ impl Editor {
         self.shrink_root(path.tree)
     }
 
-    /// Takes cell `parent.at` out of a branch; frees its separator's run, unless that moved elsewhere.
-    fn remove_child(&mut self, parent: Step, frees_run: bool) -> Result<(), Error> {
-        let node = self.checked(parent.page);
-        let cell = node.branch_cell(parent.at).ok_or_else(|| node.torn_cell())?;
+    /// Takes cell `at` out of a branch; frees its separator's run, unless that moved elsewhere.
+    fn remove_child(&mut self, parent: PageNumber, at: usize, frees_run: bool) -> Result<(), Error> {
+        let node = self.checked(parent);
+        let cell = node.branch_cell(at).ok_or_else(|| node.torn_cell())?;
         let run = cell.key.run.filter(|_| frees_run);
-        let opens_next = parent.at == 0 && node.count() > 1;
-        edit::remove(self.page_mut(parent.page), parent.at);
+        let opens_next = at == 0 && node.count() > 1;
+        edit::remove(self.page_mut(parent), at);
         if let Some(run) = run {
             self.release(run_pages(&run), run.birth)?;
         }
         if opens_next {
-            let node = self.checked(parent.page);
+            let node = self.checked(parent);
             let next = node.branch_cell(0).ok_or_else(|| node.torn_cell())?;
             let run = next.key.run;
-            self.open_first(parent.page)?;
+            self.open_first(parent)?;
             if let Some(run) = run {
                 self.release(run_pages(&run), run.birth)?;
             }
@@ -245,12 +246,19 @@ impl Editor {
     /// Merges children `left` and `left + 1` of a branch, if they fit into one page; whether it did.
     fn merge_pair(&mut self, tree: TreeId, parent: PageNumber, left: usize) -> Result<bool, Error> {
         let shared = std::sync::Arc::clone(&self.shared);
-        let branch = Node::new(shared.arena().page(parent));
-        let (one, two) = (shared.child(tree, branch, left)?, shared.child(tree, branch, left + 1)?);
+        let (branch, pages) = (Node::new(shared.arena().page(parent)), shared.pages_carefully());
+        let (one_at, two_at) = (child_at(tree, branch, left)?, child_at(tree, branch, left + 1)?);
+        let (one, two) = (pages.node(one_at)?, pages.node(two_at)?);
         let separator = branch.branch_cell(left + 1).ok_or_else(|| branch.torn_cell())?;
         let pulled_down = if one.level() > 0 { separator.key.inline.len() + super::node::RUN_BYTES } else { 0 };
         if one.used() + two.used() + pulled_down > MERGED_BYTES_MAX {
             return Ok(false);
+        }
+        let own = self.own_page(one_at)?;
+        let two = if shared.is_from_file(two_at.page) { self.own_page(two_at)? } else { two_at.page };
+        let (one, two) = (Node::new(shared.arena().page(own)), Node::new(shared.arena().page(two)));
+        if one.used() + two.used() + pulled_down > MERGED_BYTES_MAX {
+            return Err(corrupt(two_at.page, "changed while it was read"));
         }
         let first = two.cell_bytes(0).ok_or_else(|| two.torn_cell())?;
         let mut cell = std::mem::take(&mut self.cell);
@@ -263,7 +271,6 @@ impl Editor {
             cell.extend_from_slice(first);
         }
         let weight = one.weight() + two.weight();
-        let own = self.own_page(one)?;
         let (target, scratch) = self.page_and_scratch(own);
         edit::append_all(target, scratch, two, &cell);
         self.cell = cell;
@@ -271,29 +278,32 @@ impl Editor {
         let is_leaf = two.level() == 0;
         let (gone, gone_birth, merged) = (two.number(), two.birth(), Child::of(self.checked(own)));
         self.release(single(gone), gone_birth)?;
-        self.remove_child(Step { page: parent, birth: self.txn(), at: left + 1 }, is_leaf)?;
+        self.remove_child(parent, left + 1, is_leaf)?;
         edit::set_child(self.page_mut(parent), left, merged);
         Ok(true)
     }
 
     /// The node's page if the transaction made it, else a copy.
-    fn own_page(&mut self, node: Node<'_>) -> Result<PageNumber, Error> {
-        if node.birth() == self.txn() {
-            return Ok(node.number());
+    fn own_page(&mut self, node: NodeAt) -> Result<PageNumber, Error> {
+        if node.birth == self.txn() {
+            return Ok(node.page);
         }
-        self.in_use(single(node.number()), node.birth())?;
-        Ok(self.copy_page(Step { page: node.number(), birth: node.birth(), at: 0 }))
+        self.in_use(single(node.page), node.birth)?;
+        self.copy_page(node)
     }
 
     /// Drops empty roots, and roots with a single child.
     pub(super) fn shrink_root(&mut self, tree: TreeId) -> Result<(), Error> {
         for _ in 0..TREE_LEVELS_MAX {
             let root = *self.snapshot.root(tree);
+            if root.birth < self.txn() {
+                // One that the root before had as its only child: it may be the file's.
+                self.shared.pages_carefully().node(NodeAt::root(tree, &root))?;
+            }
             let node = self.checked(root.page);
-            if node.count() == 0 {
+            if node.count() == 0 && root.birth == self.txn() {
                 self.snapshot.roots[tree.index()] = super::snapshot::Root::default();
-                self.free(single(root.page), root.birth);
-                return Ok(());
+                return self.release(single(root.page), root.birth);
             }
             if root.level == 0 || node.count() > 1 {
                 return Ok(());
@@ -302,12 +312,7 @@ impl Editor {
             let (child, birth, weight) = (cell.child, cell.birth, cell.weight);
             self.snapshot.roots[tree.index()] =
                 super::snapshot::Root { page: child, birth, weight, level: root.level - 1 };
-            self.free(single(root.page), root.birth);
-            if root.level == 1 {
-                return Ok(());
-            }
-            // The next root may have one child too; it is checked before it is looked into.
-            self.shared.node(super::view::NodeAt::root(tree, self.snapshot.root(tree)))?;
+            self.release(single(root.page), root.birth)?;
         }
         Ok(())
     }

@@ -212,15 +212,23 @@ impl Tree {
         self.editor.space.release(|txn| is_held(txn, pins, durable, in_progress));
     }
 
-    /// A sweep that would let a good part of the file go, if there is: more pages are free than used and kept together.
+    /// A sweep that would let a good part of the file go, if there is: more than a quarter of it is free, and more than twice
+    /// what is kept. What lies together in whole chunks goes back without it, so what is still free then lies scattered.
     /// Carried out in steps (`Txn::sweep`), it moves what lies high in the file down; the checkpoints after it give back.
     pub fn plan_sweep(&mut self) -> Option<Sweep> {
         let kept = self.pages_kept();
-        if self.pages_free() < self.pages_used() + 2 * kept {
+        let free = self.pages_free();
+        // What was just freed comes free with the next checkpoint: before, there is no room low in the file.
+        let waits = self.editor.space.waiting() > free / 4;
+        if waits || free < (self.pages_used() / 3).max(2 * kept) + TREE_CHUNK_PAGES {
             return None;
         }
         // A quarter more than the trees take, so that runs find their room.
         let ceiling = self.pages_used() * 5 / 4 + kept;
+        if self.editor.space.live.last().is_none_or(|last| last < ceiling) {
+            // Nothing lies high: what is free is the end already, and goes with the next checkpoints.
+            return None;
+        }
         self.editor.space.set_ceiling(ceiling);
         Some(Sweep::new(ceiling))
     }

@@ -5,12 +5,16 @@
 //! - A sweep changes no cell; it makes copies of pages as any other change would, and those land on the lowest free pages.
 //! - A sweep holds a key, no page: other transactions may run between its steps.
 
+use crate::codec::crc32c;
+use crate::limits::TREE_SWEEP_RUN_PAGES;
+
 use super::edit;
 use super::error::Error;
 use super::key::TreeId;
 use super::mutate::{Editor, Step};
 use super::node::RunRef;
-use super::view::{View, run_pages};
+use super::page::index;
+use super::view::{View, corrupt, run_pages};
 
 /// A sweep over all trees, between two steps.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,14 +42,18 @@ impl Sweep {
 impl Editor {
     /// Goes on over at most `leaves` leaves.
     pub(super) fn sweep(&mut self, sweep: &mut Sweep, leaves: u64) -> Result<(), Error> {
+        let mut left = TREE_SWEEP_RUN_PAGES;
         for _ in 0..leaves {
+            if left == 0 {
+                break;
+            }
             let Some(tree) = TreeId::ALL.get(sweep.tree).copied() else { break };
             let Some(key) = self.sweep_key(tree, sweep.key.as_deref())? else {
                 sweep.tree += 1;
                 sweep.key = None;
                 continue;
             };
-            let next = self.sweep_leaf(tree, &key, sweep.ceiling)?;
+            let next = self.sweep_leaf((tree, &key), sweep.ceiling, &mut left)?;
             sweep.tree += usize::from(next.is_none());
             sweep.key = next;
         }
@@ -54,31 +62,47 @@ impl Editor {
 
     /// The first key at or after `from`.
     fn sweep_key(&self, tree: TreeId, from: Option<&[u8]>) -> Result<Option<Vec<u8>>, Error> {
-        let mut cursor = View::new(&self.shared, &self.snapshot).cursor(tree);
-        let found = match from {
+        let mut cursor = View::new(self.shared.pages_carefully(), &self.snapshot).cursor(tree);
+        match from {
             Some(key) => cursor.seek(key)?,
             None => cursor.seek_first()?,
         };
-        assert!(found == cursor.key()?.is_some(), "a cursor that found a cell stands at it");
         Ok(cursor.key()?.map(<[u8]>::to_vec))
     }
 
-    /// Moves the leaf of `key`, its runs and the branches above it, as far as they lie too high; the next leaf's first key.
-    fn sweep_leaf(&mut self, tree: TreeId, key: &[u8], ceiling: u64) -> Result<Option<Vec<u8>>, Error> {
+    /// Moves the leaf of `key`, its runs and the branches above it, as far as they lie too high; where to go on: at the next
+    /// leaf's first key, or at this leaf if no more pages of runs are `left` to be moved in this step.
+    fn sweep_leaf(
+        &mut self,
+        (tree, key): (TreeId, &[u8]),
+        ceiling: u64,
+        left: &mut u64,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let mut path = self.descend(tree, key)?;
         self.need_pages(path.pages_needed())?;
-        let runs = self.high_runs(path.leaf(), ceiling)?;
+        let has_runs = !self.high_runs(path.leaf(), ceiling)?.is_empty();
         let txn = self.txn();
-        if !runs.is_empty() || path.steps().iter().any(|step| step.page.0 >= ceiling && step.birth < txn) {
-            self.own(&mut path);
+        if has_runs || path.steps().iter().any(|step| step.page.0 >= ceiling && step.birth < txn) {
+            self.own(&mut path, key)?;
         }
-        for (at, run) in runs {
-            self.move_run(path.leaf(), at, run)?;
+        if has_runs {
+            for (at, run) in self.high_runs(path.leaf(), ceiling)? {
+                if *left == 0 {
+                    return Ok(Some(key.to_vec()));
+                }
+                if self.move_run(path.leaf(), at, run)? {
+                    *left = left.saturating_sub(run_pages(&run).count);
+                }
+            }
         }
         let leaf = self.checked(path.leaf().page);
-        let mut cursor = View::new(&self.shared, &self.snapshot).cursor(tree);
-        let last = leaf.leaf_cell(leaf.count() - 1).ok_or_else(|| leaf.torn_cell())?;
-        cursor.seek(cursor.whole_key(&last)?)?;
+        let mut cursor = View::new(self.shared.pages_carefully(), &self.snapshot).cursor(tree);
+        let last = leaf.count().checked_sub(1).and_then(|last| leaf.leaf_cell(last));
+        let key = cursor.whole_key(&last.ok_or_else(|| leaf.torn_cell())?)?;
+        if key.len() < tree.tail() {
+            return Err(leaf.torn_cell());
+        }
+        cursor.seek(key)?;
         cursor.next()?;
         Ok(cursor.key()?.map(<[u8]>::to_vec))
     }
@@ -95,18 +119,25 @@ impl Editor {
         Ok(out)
     }
 
-    /// Writes a copy of a run lower in the file and has its cell name that. Stays if there is no better place.
-    fn move_run(&mut self, leaf: Step, at: usize, old: RunRef) -> Result<(), Error> {
-        let Some(pages) = self.space.take_run(run_pages(&old).count) else { return Ok(()) };
+    /// Writes a copy of a run lower in the file and has its cell name that. Stays if there is no better place; whether it
+    /// moved.
+    fn move_run(&mut self, leaf: Step, at: usize, old: RunRef) -> Result<bool, Error> {
+        let Some(pages) = self.space.take_run(run_pages(&old).count) else { return Ok(false) };
         if pages.first >= old.page {
-            self.free(pages, self.txn());
-            return Ok(());
+            self.release(pages, self.txn())?;
+            return Ok(false);
         }
         let shared = std::sync::Arc::clone(&self.shared);
-        let new = self.fill_run(pages, super::node::Runs::run(&*shared, &old)?);
-        assert!((new.length, new.checksum) == (old.length, old.checksum), "a copy of a run");
+        self.fill_run(pages, shared.pages_carefully().run(&old)?);
+        // The file may change between the look and the copy: what counts is the copy.
+        let copy = shared.arena().bytes(pages.first, index(u64::from(old.length)));
+        if crc32c(0, copy) != old.checksum {
+            return Err(corrupt(old.page, "checksum of a run"));
+        }
+        let new = RunRef { page: pages.first, birth: self.txn(), ..old };
         edit::replace_run(self.page_mut(leaf.page), at, old, new);
         assert!(new.birth == self.txn() && new.page < old.page, "a run moves towards the start");
-        self.release(run_pages(&old), old.birth)
+        self.release(run_pages(&old), old.birth)?;
+        Ok(true)
     }
 }

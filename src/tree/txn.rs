@@ -61,7 +61,7 @@ impl<'t> Txn<'t> {
     /// The trees with the transaction's own changes. Its stamp is still the one before.
     pub fn view(&self) -> View<'_> {
         let editor = &self.tree.editor;
-        View::new(&editor.shared, &editor.snapshot)
+        View::new(editor.shared.pages_carefully(), &editor.snapshot)
     }
 
     /// Pages that are free for this transaction.

@@ -3,6 +3,8 @@
 //! Invariants
 //! - A page is served only if it was made by this process or its checksum, number and structure were checked since the
 //!   process began, and if birth, level and tree are what its parent says: a lost or misdirected write has another birth.
+//! - The writer checks what is the file's at each look: it may rot after the first, and nothing that the writer makes of it
+//!   would ever be found out.
 //! - Nothing here allocates.
 
 use crate::codec::crc32c;
@@ -15,7 +17,7 @@ use super::holds::PageRange;
 use super::key::{Key, TreeId};
 use super::node::{LeafCell, Node, RunRef, Runs, flag};
 use super::page::{index, is_sealed, number, pages_for};
-use super::readers::{Pinned, Shared, single};
+use super::readers::{Pinned, Shared};
 use super::snapshot::{Root, Snapshot, Stamp};
 
 /// A node as its parent names it.
@@ -41,50 +43,40 @@ pub(super) fn corrupt(page: PageNumber, what: &'static str) -> Error {
     Error::Corrupt { page, what }
 }
 
+/// Pages as one user of them looks at them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pages<'a> {
+    shared: &'a Shared,
+    /// Whether pages of the file are checked at each look, not only at the first.
+    careful: bool,
+}
+
 impl Shared {
-    /// A node, checked.
-    pub(super) fn node(&self, at: NodeAt) -> Result<Node<'_>, Error> {
-        self.arena().prefetch(at.page);
-        if at.page.0 >= self.granted() {
-            return Err(corrupt(at.page, "page number beyond the file"));
-        }
-        let node = Node::new(self.arena().page(at.page));
-        if !self.is_verified(at.page) {
-            self.verify_node(at.page, node)?;
-        }
-        if node.birth() != at.birth {
-            return Err(corrupt(at.page, "birth differs from the parent's: a write was lost"));
-        }
-        if node.level() != at.level || node.tree() != at.tree.number() || number(node.page()) != at.page {
-            return Err(corrupt(at.page, "not the node that the parent names"));
-        }
-        if node.weight() != at.weight {
-            return Err(corrupt(at.page, "weight differs from the parent's"));
-        }
-        Ok(node)
+    /// Pages as readers look at them: checked once.
+    pub(super) fn pages(&self) -> Pages<'_> {
+        Pages { shared: self, careful: false }
     }
 
-    #[cold]
-    fn verify_node(&self, at: PageNumber, node: Node<'_>) -> Result<(), Error> {
-        if !is_sealed(node.page()) {
-            return Err(corrupt(at, "checksum"));
-        }
-        if node.number() != at {
-            return Err(corrupt(at, "holds another page: a write was misdirected"));
-        }
-        node.validate().map_err(|what| corrupt(at, what))?;
-        self.set_verified(single(at));
-        Ok(())
+    /// Pages as the writer looks at them: what it reads decides what becomes of the store, and on one member alone.
+    pub(super) fn pages_carefully(&self) -> Pages<'_> {
+        Pages { shared: self, careful: true }
+    }
+
+    /// A node, checked.
+    pub(super) fn node(&self, at: NodeAt) -> Result<Node<'_>, Error> {
+        self.pages().node(at)
     }
 
     /// The child behind cell `at` of a branch.
     pub(super) fn child(&self, tree: TreeId, branch: Node<'_>, at: usize) -> Result<Node<'_>, Error> {
-        let cell = branch.branch_cell(at).ok_or_else(|| branch.torn_cell())?;
-        let level = branch.level().checked_sub(1).ok_or_else(|| branch.torn_cell())?;
-        if cell.birth > branch.birth() {
-            return Err(corrupt(cell.child, "made after its parent"));
-        }
-        self.node(NodeAt { tree, page: cell.child, birth: cell.birth, level, weight: cell.weight })
+        self.pages().child(tree, branch, at)
+    }
+
+    #[cold]
+    fn verify_node(&self, at: PageNumber, node: Node<'_>) -> Result<(), Error> {
+        verify_whole(at, node)?;
+        self.set_read(at);
+        Ok(())
     }
 
     #[cold]
@@ -92,23 +84,93 @@ impl Shared {
         if crc32c(0, bytes) != run.checksum {
             return Err(corrupt(run.page, "checksum of a run"));
         }
-        self.set_verified(single(run.page));
+        self.set_read(run.page);
         Ok(())
+    }
+}
+
+/// Whether the bytes of page `at` of the file are those that were written there, and a node.
+pub(super) fn verify_whole(at: PageNumber, node: Node<'_>) -> Result<(), Error> {
+    if !is_sealed(node.page()) {
+        return Err(corrupt(at, "checksum"));
+    }
+    if node.number() != at {
+        return Err(corrupt(at, "holds another page: a write was misdirected"));
+    }
+    node.validate().map_err(|what| corrupt(at, what))
+}
+
+/// Whether a whole node is the one that its parent names.
+pub(super) fn verify_place(at: NodeAt, node: Node<'_>) -> Result<(), Error> {
+    if node.birth() != at.birth {
+        return Err(corrupt(at.page, "birth differs from the parent's: a write was lost"));
+    }
+    if node.level() != at.level || node.tree() != at.tree.number() || number(node.page()) != at.page {
+        return Err(corrupt(at.page, "not the node that the parent names"));
+    }
+    if node.weight() != at.weight {
+        return Err(corrupt(at.page, "weight differs from the parent's"));
+    }
+    Ok(())
+}
+
+/// The child behind cell `at` of a branch, as that names it.
+pub(super) fn child_at(tree: TreeId, branch: Node<'_>, at: usize) -> Result<NodeAt, Error> {
+    let cell = branch.branch_cell(at).ok_or_else(|| branch.torn_cell())?;
+    let level = branch.level().checked_sub(1).ok_or_else(|| branch.torn_cell())?;
+    if cell.birth > branch.birth() {
+        return Err(corrupt(cell.child, "made after its parent"));
+    }
+    Ok(NodeAt { tree, page: cell.child, birth: cell.birth, level, weight: cell.weight })
+}
+
+impl<'a> Pages<'a> {
+    /// A node, checked.
+    pub(super) fn node(self, at: NodeAt) -> Result<Node<'a>, Error> {
+        let shared = self.shared;
+        shared.arena().prefetch(at.page);
+        if at.page.0 >= shared.granted() {
+            return Err(corrupt(at.page, "page number beyond the file"));
+        }
+        let node = Node::new(shared.arena().page(at.page));
+        if !shared.is_verified(at.page) {
+            shared.verify_node(at.page, node)?;
+        } else if self.careful && shared.is_from_file(at.page) && !is_sealed(node.page()) {
+            return Err(corrupt(at.page, "checksum"));
+        }
+        verify_place(at, node)?;
+        Ok(node)
+    }
+
+    /// The child behind cell `at` of a branch.
+    pub(super) fn child(self, tree: TreeId, branch: Node<'_>, at: usize) -> Result<Node<'a>, Error> {
+        self.node(child_at(tree, branch, at)?)
+    }
+
+    /// The bytes of a run, checked.
+    pub(super) fn run(self, run: &RunRef) -> Result<&'a [u8], Error> {
+        let length = usize::try_from(run.length).map_err(|_| corrupt(run.page, "length of a run"))?;
+        let end = run.page.0.checked_add(pages_for(length)).filter(|end| *end <= self.shared.granted());
+        if end.is_none() || run.page == PageNumber(0) || length == 0 {
+            return Err(corrupt(run.page, "a run beyond the file"));
+        }
+        let bytes = self.shared.arena().bytes(run.page, length);
+        if !self.shared.is_verified(run.page) || (self.careful && self.shared.is_from_file(run.page)) {
+            self.shared.verify_run(run, bytes)?;
+        }
+        Ok(bytes)
+    }
+}
+
+impl Runs for Pages<'_> {
+    fn run(&self, run: &RunRef) -> Result<&[u8], Error> {
+        Pages::run(*self, run)
     }
 }
 
 impl Runs for Shared {
     fn run(&self, run: &RunRef) -> Result<&[u8], Error> {
-        let length = usize::try_from(run.length).map_err(|_| corrupt(run.page, "length of a run"))?;
-        let end = run.page.0.checked_add(pages_for(length)).filter(|end| *end <= self.granted());
-        if end.is_none() || run.page == PageNumber(0) || length == 0 {
-            return Err(corrupt(run.page, "a run beyond the file"));
-        }
-        let bytes = self.arena().bytes(run.page, length);
-        if !self.is_verified(run.page) {
-            self.verify_run(run, bytes)?;
-        }
-        Ok(bytes)
+        self.pages().run(run)
     }
 }
 
@@ -147,7 +209,7 @@ pub struct Outline<'a> {
 /// A snapshot of all trees, to read.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    shared: &'a Shared,
+    pages: Pages<'a>,
     snapshot: &'a Snapshot,
 }
 
@@ -173,7 +235,7 @@ impl Pinned {
     /// The pinned snapshot.
     pub fn view(&self) -> View<'_> {
         let (shared, snapshot) = self.parts();
-        View { shared, snapshot }
+        View { pages: shared.pages(), snapshot }
     }
 
     /// What the pinned snapshot stands for.
@@ -189,13 +251,18 @@ impl Pinned {
 
 impl<'a> View<'a> {
     /// A view of `snapshot`.
-    pub(super) fn new(shared: &'a Shared, snapshot: &'a Snapshot) -> Self {
-        Self { shared, snapshot }
+    pub(super) fn new(pages: Pages<'a>, snapshot: &'a Snapshot) -> Self {
+        Self { pages, snapshot }
+    }
+
+    /// The pages.
+    pub(super) fn pages(&self) -> Pages<'a> {
+        self.pages
     }
 
     /// Where the pages are.
     pub(super) fn shared(&self) -> &'a Shared {
-        self.shared
+        self.pages.shared
     }
 
     /// The roots.
@@ -227,7 +294,7 @@ impl<'a> View<'a> {
     pub fn find(&self, tree: TreeId, key: &[u8]) -> Result<Option<Cell<'a>>, Error> {
         let probe = tree.split(key);
         let Some(leaf) = self.descend(tree, probe, |_, _| Ok(()))? else { return Ok(None) };
-        let (at, exact) = leaf.search(self.shared, tree, probe)?;
+        let (at, exact) = leaf.search(&self.pages, tree, probe)?;
         if !exact {
             return Ok(None);
         }
@@ -246,7 +313,7 @@ impl<'a> View<'a> {
         };
         let leaf = self.descend(tree, probe, |branch, child| add(branch, child, &mut rank))?;
         if let Some(leaf) = leaf {
-            let (end, _) = leaf.search(self.shared, tree, probe)?;
+            let (end, _) = leaf.search(&self.pages, tree, probe)?;
             add(leaf, end, &mut rank)?;
         }
         Ok(rank)
@@ -268,14 +335,14 @@ impl<'a> View<'a> {
         if root.is_empty() {
             return Ok(None);
         }
-        let mut node = self.shared.node(NodeAt::root(tree, root))?;
+        let mut node = self.pages.node(NodeAt::root(tree, root))?;
         for _ in 0..TREE_LEVELS_MAX {
             if node.level() == 0 {
                 return Ok(Some(node));
             }
-            let child = node.search_child(self.shared, tree, probe)?;
+            let child = node.search_child(&self.pages, tree, probe)?;
             visit(node, child)?;
-            node = self.shared.child(tree, node, child)?;
+            node = self.pages.child(tree, node, child)?;
         }
         Err(corrupt(node.number(), "levels"))
     }
@@ -287,7 +354,7 @@ impl<'a> View<'a> {
             key: self.cell_key(&cell)?,
             head: cell.head,
             body: match &cell.body_run {
-                Some(run) => self.shared.run(run)?,
+                Some(run) => self.pages.run(run)?,
                 None => cell.body,
             },
             weighted: cell.key.flags & flag::WEIGHTED != 0,
@@ -308,7 +375,7 @@ impl<'a> View<'a> {
     /// The whole key of a leaf's cell.
     pub(super) fn cell_key(&self, cell: &LeafCell<'a>) -> Result<&'a [u8], Error> {
         match &cell.key.run {
-            Some(run) => self.shared.run(run),
+            Some(run) => self.pages.run(run),
             None => Ok(cell.key.inline),
         }
     }

@@ -94,6 +94,8 @@ impl Client {
         status: "Maintenance/Status", StatusRequest => StatusResponse;
         /// Maintenance.HashKV.
         hash_kv: "Maintenance/HashKV", HashKvRequest => HashKvResponse;
+        /// Maintenance.Alarm.
+        alarm: "Maintenance/Alarm", AlarmRequest => AlarmResponse;
         /// Cluster.MemberList.
         member_list: "Cluster/MemberList", MemberListRequest => MemberListResponse;
     }

@@ -21,9 +21,9 @@ pub(crate) fn level(seen: &mut Seen) {
             seen.text.truncate(start + told.len());
         }
     }
-    // A restarted etcd tells 3.5.0 until its cluster version is decided again, some seconds later.
+    // A new etcd tells none, a restarted one 3.5.0, until its cluster version is decided, some seconds later.
     if let Body::Status(status) = &mut seen.body
-        && status.storage_version == "3.5.0"
+        && matches!(status.storage_version.as_str(), "" | "3.5.0")
     {
         status.storage_version = STORAGE_VERSION.to_owned();
     }

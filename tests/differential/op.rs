@@ -30,6 +30,8 @@ pub(crate) enum Op {
     Status,
     /// Cluster.MemberList.
     MemberList(pb::MemberListRequest),
+    /// Maintenance.Alarm.
+    Alarm(pb::AlarmRequest),
     /// Anything else: bad paths, frames, metadata, bytes.
     Raw {
         /// What is wrong with it.
@@ -52,6 +54,7 @@ impl Op {
         match self {
             Self::Range(_) | Self::RangeStream(_) | Self::HashKv(_) | Self::Status | Self::MemberList(_) => true,
             Self::Raw { writes, .. } => !writes,
+            Self::Alarm(request) => request.action == 0,
             Self::Put(_) | Self::DeleteRange(_) | Self::Txn(_) | Self::Compact(_) | Self::Restart { .. } => false,
         }
     }
@@ -68,6 +71,7 @@ impl Op {
             Self::HashKv(_) => "hash kv",
             Self::Status => "status",
             Self::MemberList(_) => "member list",
+            Self::Alarm(_) => "alarm",
             Self::Raw { .. } => "bad input",
             Self::Restart { .. } => "restart",
         }
@@ -85,6 +89,7 @@ impl Op {
             Self::HashKv(request) => Call::new("/etcdserverpb.Maintenance/HashKV", request),
             Self::Status => Call::new("/etcdserverpb.Maintenance/Status", &pb::StatusRequest {}),
             Self::MemberList(request) => Call::new("/etcdserverpb.Cluster/MemberList", request),
+            Self::Alarm(request) => Call::new("/etcdserverpb.Maintenance/Alarm", request),
             Self::Raw { call, .. } => call.clone(),
             Self::Restart { .. } => return None,
         };
@@ -130,6 +135,8 @@ pub(crate) enum Body {
     Status(pb::StatusResponse),
     /// MemberList.
     MemberList(pb::MemberListResponse),
+    /// Alarm.
+    Alarm(pb::AlarmResponse),
     /// A message of another method, or one that does not decode.
     Bytes(Bytes),
 }
@@ -146,6 +153,7 @@ impl Body {
             Self::HashKv(body) => body.header.as_ref(),
             Self::Status(body) => body.header.as_ref(),
             Self::MemberList(body) => body.header.as_ref(),
+            Self::Alarm(body) => body.header.as_ref(),
             Self::Nothing | Self::Bytes(_) => None,
         }
     }
@@ -206,6 +214,12 @@ fn decode(path: &str, streamed: bool, bytes: Vec<u8>) -> (Body, usize) {
             message
         }),
         "/etcdserverpb.Maintenance/Status" => body(&bytes, Body::Status, status),
+        "/etcdserverpb.Maintenance/Alarm" => body(&bytes, Body::Alarm, |mut message: pb::AlarmResponse| {
+            blank(&mut message.header);
+            // etcd lists them in the order of a Go map.
+            message.alarms.sort_by_key(|alarm| (alarm.alarm, alarm.member_id));
+            message
+        }),
         "/etcdserverpb.Cluster/MemberList" => body(&bytes, Body::MemberList, members),
         _ => None,
     };
@@ -264,6 +278,9 @@ fn status(mut message: pb::StatusResponse) -> pb::StatusResponse {
     // Sizes are each store's own; that there are some is shared.
     message.db_size = message.db_size.min(1);
     message.db_size_in_use = message.db_size_in_use.min(1);
+    // Alarms come in the order of a Go map, and a library puts one blank or two into their texts.
+    message.errors.iter_mut().for_each(|error| *error = error.replace("  ", " "));
+    message.errors.sort();
     message
 }
 

@@ -7,8 +7,10 @@
 #[path = "../client/mod.rs"]
 mod client;
 
+mod alarms;
 mod commands;
 mod http;
+mod metrics;
 mod process;
 mod run;
 mod text;

@@ -31,11 +31,16 @@ pub(crate) struct Side {
 
 /// The server under test and etcd, fresh; the directory lives as long as they do.
 pub(crate) fn both(name: &str) -> ([Side; 2], Scratch) {
+    both_with(name, &[])
+}
+
+/// The same with flags for both.
+pub(crate) fn both_with(name: &str, flags: &[&str]) -> ([Side; 2], Scratch) {
     let scratch = Scratch::new(name);
     let side = |label: &str, program: &Program| {
         let directory = scratch.path().join(label);
         std::fs::create_dir(&directory).expect("a fresh directory");
-        let server = Server::start(program, &directory, &[]).unwrap_or_else(|failed| panic!("{label}: {failed}"));
+        let server = Server::start(program, &directory, flags).unwrap_or_else(|failed| panic!("{label}: {failed}"));
         let names = names(&server);
         Side { server, names }
     };

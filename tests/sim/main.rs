@@ -31,24 +31,41 @@ fn run(options: Options) -> Result<Report, String> {
 
 #[test]
 fn seeds_hold() {
-    let first = setting("RINGBOLT_SIM_SEED").unwrap_or(1);
-    let count = setting("RINGBOLT_SIM_SEEDS").unwrap_or(if setting("RINGBOLT_SIM_SEED").is_some() { 1 } else { 150 });
+    hold("seeds_hold", 150, |options| options);
+}
+
+/// The same with alarms: members refuse the same writes, whoever crashed in between.
+#[test]
+fn alarmed_seeds_hold() {
+    let total = hold("alarmed_seeds_hold", 40, |options| Options { alarms_per_mille: 5, ..options });
+    assert!(total.alarmed > 100 || setting("RINGBOLT_SIM_SEED").is_some(), "alarms refused {} writes", total.alarmed);
+}
+
+/// Runs the seeds that the environment asks for, or the first `count`, as `adapt` changes their options.
+fn hold(test: &str, count: u64, adapt: impl Fn(Options) -> Options) -> Report {
+    let only = setting("RINGBOLT_SIM_SEED");
+    let first = only.unwrap_or(1);
+    let count = setting("RINGBOLT_SIM_SEEDS").unwrap_or(if only.is_some() { 1 } else { count });
     let mut total = Report::default();
     for seed in first..first + count {
-        let options = Options::draw(seed);
+        let options = adapt(Options::draw(seed));
         match run(options.clone()) {
             Ok(report) => {
                 total.writes += report.writes;
                 total.reads += report.reads;
                 total.crashes += report.crashes;
                 total.refusals += report.refusals;
+                total.alarmed += report.alarmed;
+                total.sweeps += report.sweeps;
             }
             Err(violation) => panic!(
-                "seed {seed}: {violation}\n{options:?}\nrepeat: RINGBOLT_SIM_SEED={seed} cargo test --test sim seeds_hold"
+                "seed {seed}: {violation}\n{options:?}\nrepeat: RINGBOLT_SIM_SEED={seed} cargo test --test sim -- {test} --exact"
             ),
         }
     }
     println!("{count} seeds from {first}: {total:?}");
+    assert!(only.is_some() || count < 100 || total.sweeps > 10, "files are swept while all this goes on: {total:?}");
+    total
 }
 
 #[test]
@@ -93,4 +110,29 @@ fn planted_bugs_are_found() {
     }
     let _ = std::panic::take_hook();
     assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+/// A patch that no longer fits the code shows nothing: each hunk's old lines stand in their file once.
+#[test]
+fn planted_patches_fit_the_code() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut hunks = 0;
+    for entry in std::fs::read_dir(root.join("tests/sim/planted")).unwrap() {
+        let path = entry.unwrap().path();
+        let patch = std::fs::read_to_string(&path).unwrap();
+        let mut code = String::new();
+        for part in patch.split_inclusive('\n').collect::<Vec<_>>().split(|line| line.starts_with("@@ ")) {
+            if let Some(name) = part.iter().rev().find_map(|line| line.strip_prefix("+++ b/")) {
+                // What stands before the first hunk names the file; a hunk is followed by the next file's names.
+                code = std::fs::read_to_string(root.join(name.trim())).unwrap();
+            }
+            let lines = part.iter().take_while(|line| !line.starts_with("--- a/"));
+            let old: String = lines.filter_map(|line| line.strip_prefix([' ', '-'])).collect();
+            if !old.is_empty() {
+                assert_eq!(code.matches(&old).count(), 1, "{}: a hunk does not fit:\n{old}", path.display());
+                hunks += 1;
+            }
+        }
+    }
+    assert!(hunks >= 12, "{hunks} hunks");
 }

@@ -13,7 +13,6 @@ use crate::disk::Disk;
 use crate::jobs::{Job, Operation, TREE, of_steps};
 use crate::planted::Bug;
 
-const TREE_CONFIG: tree::Config = tree::Config { grow_pages: 256, free_pages_kept: 256 };
 const TREE_PAGES_AT_START: u64 = 1024;
 const TREE_PAGES_RESERVED: u64 = 60_000;
 const WAL: wal::Config = wal::Config { segment_bytes: 128 * 1024, segments_spare: 2, segments_max: 24 };
@@ -171,6 +170,12 @@ impl Node {
         })
     }
 
+    /// Every other run keeps little free space, gives much back and sweeps often.
+    fn tree_config(&self) -> tree::Config {
+        let free_pages_kept = if (self.id.0 + self.boots).is_multiple_of(2) { 16 } else { 256 };
+        tree::Config { grow_pages: 256, free_pages_kept }
+    }
+
     fn open_tree(&mut self) -> Result<Tree, String> {
         let arena = || Arena::anonymous(TREE_PAGES_RESERVED);
         if self.disk.exists(TREE) {
@@ -178,7 +183,7 @@ impl Node {
             let mut arena = arena();
             arena.load(PageNumber(0), bytes);
             let pages = u64::try_from(bytes.len()).expect("small") / PAGE;
-            match Tree::open(arena, TREE_CONFIG, pages) {
+            match Tree::open(arena, self.tree_config(), pages) {
                 Err(tree::Error::NoStore) => {}
                 outcome => return outcome.map_err(|error| error.to_string()),
             }
@@ -186,7 +191,7 @@ impl Node {
         self.disk.remove(TREE);
         self.disk.extend(TREE, index(TREE_PAGES_AT_START * PAGE)).map_err(|_| "disk full".to_owned())?;
         self.disk.sync_directory();
-        Tree::create(arena(), TREE_CONFIG, TREE_PAGES_AT_START).map_err(|error| error.to_string())
+        Tree::create(arena(), self.tree_config(), TREE_PAGES_AT_START).map_err(|error| error.to_string())
     }
 
     /// Whether it runs and takes itself for the leader.

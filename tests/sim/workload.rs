@@ -55,12 +55,14 @@ pub(crate) struct Workload {
     pub(crate) value_bytes_max: u64,
     /// Compactions, per thousand operations.
     pub(crate) compactions_per_mille: u64,
+    /// Alarms raised, per thousand operations; ten times as many are disarmed.
+    pub(crate) alarms_per_mille: u64,
 }
 
 impl Workload {
     /// A workload from a seeded generator.
-    pub(crate) fn new(rng: Rng, value_bytes_max: u64, compactions_per_mille: u64) -> Self {
-        Self { rng, operations: 0, value_bytes_max, compactions_per_mille }
+    pub(crate) fn new(rng: Rng, value_bytes_max: u64, compactions_per_mille: u64, alarms_per_mille: u64) -> Self {
+        Self { rng, operations: 0, value_bytes_max, compactions_per_mille, alarms_per_mille }
     }
 
     /// The next operation; `revision` is about where the store stands.
@@ -70,6 +72,12 @@ impl Workload {
             let back = i64::try_from(self.rng.below(20)).expect("small");
             let request = pb::CompactionRequest { revision: (revision - back).max(1), physical: false };
             return write(Kind::Compact, &request);
+        }
+        // Runs without alarms draw what they always drew.
+        if self.alarms_per_mille > 0 && self.rng.chance(11 * self.alarms_per_mille) {
+            let action = if self.rng.below(11) == 0 { 1 } else { 2 };
+            let alarm = if self.rng.below(3) == 0 { 2 } else { 1 };
+            return write(Kind::Alarm, &pb::AlarmRequest { action, member_id: 1 + self.rng.below(2), alarm });
         }
         match self.rng.below(100) {
             0..45 => {
@@ -172,7 +180,7 @@ pub(crate) fn duty(kind: Kind, payload: &Bytes, outcome: &Outcome) -> Duty {
             });
             Duty::Changes(revision, changes.collect())
         }
-        (_, Kind::Compact) => Duty::Nothing,
+        (_, Kind::Compact) | (Response::Alarm(_), Kind::Alarm) => Duty::Nothing,
         (response, kind) => panic!("a {kind:?} was answered with {response:?}"),
     }
 }

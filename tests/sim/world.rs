@@ -7,7 +7,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use bytes::Bytes;
-use ringbolt::command::{Kind, Outcome};
+use ringbolt::alarm;
+use ringbolt::command::{AlarmMember, Kind, Outcome};
 use ringbolt::mvcc;
 use ringbolt::proto::etcdserverpb::RangeRequest;
 use ringbolt::raft::{Message, Role};
@@ -43,6 +44,8 @@ pub(crate) struct Options {
     pub(crate) crash_every_ns: u64,
     /// Mean time between partitions; 0 for none.
     pub(crate) partition_every_ns: u64,
+    /// Time between leaders that are cut off while answers to them are held back; 0 for none.
+    pub(crate) hold_every_ns: u64,
     /// What the network does.
     pub(crate) net: NetFaults,
     /// What the tree file's disk does, on members that may lie.
@@ -57,6 +60,8 @@ pub(crate) struct Options {
     pub(crate) value_bytes_max: u64,
     /// Compactions per thousand operations.
     pub(crate) compactions_per_mille: u64,
+    /// Alarms raised per thousand operations; ten times as many are disarmed.
+    pub(crate) alarms_per_mille: u64,
     /// A bug to plant in the shell.
     pub(crate) bug: Option<Bug>,
 }
@@ -75,12 +80,13 @@ impl Options {
             delay_ns: (MS / 10, MS / 5 + odds(700, 20 * MS)),
             straggler_per_mille: odds(300, 20),
         };
-        Self {
+        let mut options = Self {
             seed,
             members,
             chaos_ns: 6_000 * MS,
             crash_every_ns: rng.between(200, 3000) * MS,
             partition_every_ns: if rng.chance(500) { rng.between(500, 3000) * MS } else { 0 },
+            hold_every_ns: 0,
             net,
             lies: LieRates { lost_per_million: rate(&mut rng), misdirected_per_million: rate(&mut rng) },
             liars: if lies { (members / 2).max(1) } else { 0 },
@@ -88,8 +94,19 @@ impl Options {
             clients: usize::try_from(rng.between(1, 12)).expect("small"),
             value_bytes_max: [50, 50, 3000, 20_000][rng.index(4)],
             compactions_per_mille: [0, 5, 30][rng.index(3)],
+            alarms_per_mille: 0,
             bug: None,
+        };
+        if rng.chance(250) {
+            // Nothing else disturbs these much: the leader that was cut off must live until the answers come. Clients that ask
+            // it wait; so there are enough of them for some to go on and come to it later.
+            options.hold_every_ns = rng.between(4000, 6000) * MS;
+            options.chaos_ns = 12_000 * MS;
+            options.crash_every_ns = 8000 * MS;
+            options.partition_every_ns = 0;
+            options.clients = usize::try_from(rng.between(20, 40)).expect("small");
         }
+        options
     }
 }
 
@@ -102,6 +119,7 @@ enum Event {
     Crash,
     Boot(usize),
     Partition,
+    Hold,
     CutOff,
     Heal,
     Rot,
@@ -125,6 +143,10 @@ pub(crate) struct Report {
     pub(crate) crashes: u64,
     /// Members that refused to start after their disk had lied.
     pub(crate) refusals: u64,
+    /// Writes refused because of an alarm.
+    pub(crate) alarmed: u64,
+    /// Sweeps of tree files.
+    pub(crate) sweeps: u64,
     /// A hash of all that happened: the same seed gives the same.
     pub(crate) trace: u64,
 }
@@ -162,7 +184,8 @@ impl World {
         });
         let nodes = nodes.collect();
         let net = Net::new(rng.fork(), options.net);
-        let workload = Workload::new(rng.fork(), options.value_bytes_max, options.compactions_per_mille);
+        let workload =
+            Workload::new(rng.fork(), options.value_bytes_max, options.compactions_per_mille, options.alarms_per_mille);
         Self {
             rng,
             now: 0,
@@ -196,6 +219,9 @@ impl World {
         if options.partition_every_ns > 0 && options.members > 1 {
             self.schedule_about(options.partition_every_ns, Event::Partition);
         }
+        if options.hold_every_ns > 0 && options.members > 1 {
+            self.schedule(options.hold_every_ns / 4, Event::Hold);
+        }
         if options.liars > 0 || options.bug == Some(Bug::MarkNeverWritten) {
             self.schedule_about(options.chaos_ns / 4, Event::Rot);
         }
@@ -213,7 +239,12 @@ impl World {
         }
         self.check_equal()?;
         self.report.trace ^= self.chronicle.revision().cast_unsigned();
+        (0..self.nodes.len()).for_each(|at| self.count_sweeps(at));
         Ok(self.report)
+    }
+
+    fn count_sweeps(&mut self, at: usize) {
+        self.report.sweeps += self.nodes[at].run.as_ref().map_or(0, |run| run.replica.status().stats.sweeps);
     }
 
     fn has_majority(&self) -> bool {
@@ -300,15 +331,23 @@ impl World {
             Event::Boot(at) => self.boot(at),
             Event::Partition => {
                 if !self.calm {
-                    self.partition();
+                    self.net.partition(self.nodes.len());
+                    self.schedule_about(400 * MS, Event::Heal);
                     self.schedule_about(self.options.partition_every_ns, Event::Partition);
+                }
+                Ok(())
+            }
+            Event::Hold => {
+                if !self.calm {
+                    self.hold();
+                    self.schedule(self.options.hold_every_ns, Event::Hold);
                 }
                 Ok(())
             }
             Event::CutOff => {
                 if !self.calm {
                     self.net.cut_off_held(self.nodes.len());
-                    self.schedule_about(2_000 * MS, Event::Heal);
+                    self.schedule(3_000 * MS, Event::Heal);
                 }
                 Ok(())
             }
@@ -321,18 +360,11 @@ impl World {
         }
     }
 
-    /// A partition; or, one time in four, the leader's answers are held back for a moment and then it is cut off.
-    fn partition(&mut self) {
-        let leader = self.nodes.iter().position(Node::is_leader);
-        match leader.filter(|_| self.rng.chance(250)) {
-            Some(leader) => {
-                self.net.hold(leader);
-                self.schedule(150 * MS, Event::CutOff);
-            }
-            None => {
-                self.net.partition(self.nodes.len());
-                self.schedule_about(400 * MS, Event::Heal);
-            }
+    /// Answers to the leader are held back for a moment; then it is cut off.
+    fn hold(&mut self) {
+        if let Some(leader) = self.nodes.iter().position(Node::is_leader) {
+            self.net.hold(leader);
+            self.schedule(150 * MS, Event::CutOff);
         }
     }
 
@@ -372,6 +404,10 @@ impl World {
             return;
         }
         self.report.crashes += 1;
+        // What no mark speaks of at a crash never gets one: rot there is a torn write to everybody who looks.
+        let (now, age) = (self.now, self.marked_after());
+        self.nodes[at].written.retain(|(.., time)| time + age < now);
+        self.count_sweeps(at);
         self.nodes[at].crash();
         self.forget_asks(at);
         let after = if self.rng.chance(300) { self.rng.below(5 * MS) } else { self.rng.below(800 * MS) };
@@ -685,8 +721,11 @@ impl World {
         let Asked::Write { kind, payload } = &ask.asked else {
             return Err(format!("ticket {ticket} is a read and was answered as a write"));
         };
+        if let Err(Refusal::Request(mvcc::Error::NoSpace | mvcc::Error::Corrupt)) = &answer {
+            self.report.alarmed += 1;
+        }
         if let Ok(outcome) = &answer {
-            self.report.writes += u64::from(*kind != Kind::Compact);
+            self.report.writes += u64::from(!matches!(kind, Kind::Compact | Kind::Alarm));
             if let Duty::Changes(revision, changes) = duty(*kind, payload, outcome) {
                 let floor = ask.floor;
                 self.note(revision.cast_unsigned());
@@ -741,7 +780,7 @@ impl World {
         let liars = usize::try_from(self.options.liars.max(1)).expect("small");
         let at = self.rng.index(liars.min(self.nodes.len()));
         let (bits, tree) = (self.rng.between(1, 20), self.rng.chance(500));
-        let age = if self.options.bug == Some(Bug::MarkNeverWritten) { 0 } else { 400 * MS };
+        let age = self.marked_after();
         let node = &mut self.nodes[at];
         if tree && self.options.liars > 0 {
             node.disk.rot(crate::jobs::TREE, bits);
@@ -760,6 +799,11 @@ impl World {
             self.schedule_about(self.options.chaos_ns / 3, Event::Rot);
         }
         Ok(())
+    }
+
+    /// How long after a write the durable mark surely speaks of it, while the member runs.
+    fn marked_after(&self) -> u64 {
+        if self.options.bug == Some(Bug::MarkNeverWritten) { 0 } else { 400 * MS }
     }
 
     fn calm_down(&mut self) -> Result<(), Violation> {
@@ -784,17 +828,19 @@ impl World {
     }
 
     fn check_equal(&mut self) -> Result<(), Violation> {
-        let mut known: BTreeMap<u64, (MemberId, Vec<Shown>)> = BTreeMap::new();
+        let mut known: BTreeMap<u64, (MemberId, Vec<Shown>, Vec<AlarmMember>)> = BTreeMap::new();
         for at in 0..self.nodes.len() {
             self.harvest(at)?;
             let Some(run) = self.nodes[at].run.as_ref() else { continue };
             let pinned = run.reader.pin();
             let Ok(shown) = all_of(&pinned.view(), b"key/", b"key0") else { continue };
+            let Ok(alarms) = alarm::list(&pinned.view(), 0) else { continue };
             let stamp = pinned.stamp();
             self.chronicle.check_read(0, stamp.revision.0.max(1), (b"key/", b"key0"), &shown)?;
-            let (other, expected) =
-                known.entry(stamp.applied_index.0).or_insert_with(|| (self.nodes[at].id, shown.clone()));
-            if *expected != shown {
+            let (other, expected, raised) = known
+                .entry(stamp.applied_index.0)
+                .or_insert_with(|| (self.nodes[at].id, shown.clone(), alarms.clone()));
+            if *expected != shown || *raised != alarms {
                 return Err(format!("equal state: members {} and {other} differ at {}", at + 1, stamp.applied_index));
             }
         }

@@ -21,8 +21,7 @@ const ROTATION: &str = r#"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localt
 pub(super) const FLAGS: &[Flag] = &[
     metric("enable-pprof", Kind::Bool, "false", "Serve Go's profiles under /debug/pprof.")
         .without("there is no Go runtime to profile; use perf"),
-    metric("metrics", Kind::Text, "basic", "`extensive` adds histograms of every gRPC method.")
-        .not_yet("those histograms"),
+    metric("metrics", Kind::Text, "basic", "`extensive` adds histograms of every gRPC method."),
     metric("listen-metrics-urls", Kind::Urls, "", "More URLs to serve metrics and health on.")
         .refused("more listeners for metrics"),
     trace("enable-distributed-tracing", Kind::Bool, "false", "Send traces to a collector."),

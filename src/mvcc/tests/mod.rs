@@ -6,4 +6,5 @@ mod fixture;
 mod history;
 pub(crate) mod model;
 pub(crate) mod random;
+mod rot;
 pub(crate) mod support;

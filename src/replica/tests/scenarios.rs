@@ -7,7 +7,9 @@ use prost::Message as _;
 
 use super::disk::Disk;
 use super::world::{CALM, Fate, World, key};
-use crate::command::{CompactionRequest, DeleteRangeRequest, Kind, Outcome, Response};
+use crate::command::{
+    CompactionRequest, DeleteRangeRequest, Kind, Outcome, RequestOp, Response, TxnRequest, request_op,
+};
 use crate::mvcc;
 use crate::raft::Role;
 use crate::replica::{Config, Error, Input, Output, Proposal, Refusal, Replica, TimeoutCause};
@@ -187,6 +189,16 @@ fn a_log_without_space_refuses_puts_and_goes_on_by_itself() {
     assert_eq!(rows(&world, 0), world.acknowledged(), "what was refused left no trace, and nothing else is missing");
 }
 
+fn everything() -> DeleteRangeRequest {
+    let (first, last) = (Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));
+    DeleteRangeRequest { key: first, range_end: last, ..Default::default() }
+}
+
+fn everything_by_txn() -> TxnRequest {
+    let request = Some(request_op::Request::RequestDeleteRange(everything()));
+    TxnRequest { success: vec![RequestOp { request }], ..Default::default() }
+}
+
 #[test]
 fn when_pages_run_out_while_applying_the_entries_wait_for_them() {
     let mut world = settled(1);
@@ -202,16 +214,19 @@ fn when_pages_run_out_while_applying_the_entries_wait_for_them() {
             world.finish_one(0);
         }
     }
-    // A deletion writes a tombstone for each key: nobody can tell beforehand how many pages it takes.
-    let (first, last) = (Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));
-    let everything = DeleteRangeRequest { key: first, range_end: last, ..Default::default() };
-    let stalled = propose(&mut world, 0, Kind::DeleteRange, everything.encode_to_vec());
+    // A deletion writes a tombstone for each key. Alone it is weighed before it is let in ...
+    let refused = propose(&mut world, 0, Kind::DeleteRange, everything().encode_to_vec());
+    world.settle();
+    assert_eq!(refusal(&world, refused), Some(Refusal::NoSpace));
+    assert_eq!(status(&world, 0).stats.stalls, 0);
+    // ... within a txn nobody counts its keys beforehand.
+    let stalled = propose(&mut world, 0, Kind::Txn, everything_by_txn().encode_to_vec());
     world.settle();
     assert_eq!(world.proposals[&stalled], Fate::Open);
     assert!(status(&world, 0).stats.stalls > 0);
     world.members[0].disk.tree_pages_max = 50_000;
     world.settle();
-    assert!(matches!(outcome(&world, stalled).response, Response::DeleteRange(_)));
+    assert!(matches!(outcome(&world, stalled).response, Response::Txn(_)));
 }
 
 #[test]
@@ -254,6 +269,59 @@ fn a_physical_compaction_is_answered_when_its_rows_are_gone() {
     assert_eq!(rows(&world, 0), 1);
     assert!(steps >= 6, "in {steps} steps");
     assert!(matches!(outcome(&world, physical).response, Response::Compact { physical_wait: true, .. }));
+}
+
+/// What HashKV tells of a revision.
+fn hash(world: &World, revision: i64) -> mvcc::KvHash {
+    let pinned = world.members[0].reader.as_ref().unwrap().pin();
+    let mut hash = mvcc::HashKv::new(&pinned.view(), Revision(revision)).unwrap();
+    hash.step(&pinned.view(), &mut mvcc::Work::unbounded()).unwrap().unwrap()
+}
+
+#[test]
+fn a_start_forgets_checksums_and_goes_on_with_a_compaction_that_was_cut_off() {
+    for checkpointed in [false, true] {
+        let mut world = settled(1);
+        let put = |value: usize| crate::command::PutRequest {
+            key: Bytes::from_static(b"same"),
+            value: Bytes::from(vec![b'x'; value]),
+            ..Default::default()
+        };
+        let compact = |revision| CompactionRequest { revision, physical: false }.encode_to_vec();
+        for value in 0..600 {
+            propose(&mut world, 0, Kind::Put, put(value % 7).encode_to_vec());
+        }
+        world.settle();
+        propose(&mut world, 0, Kind::Compact, compact(301));
+        world.settle();
+        assert_eq!((rows(&world, 0), hash(&world, 301).compact_revision), (301, Revision(-1)), "as etcd remembers it");
+        propose(&mut world, 0, Kind::Compact, compact(601));
+        world.finish_one(0);
+        assert!(status(&world, 0).compacting && rows(&world, 0) > 200);
+        let fresh = hash(&world, 601).compact_revision;
+        assert_eq!(fresh, Revision(301), "from the bound before");
+        if checkpointed {
+            world.now = world.now.after(Duration::from_secs(1));
+            world.input(0, Input::Tick);
+            world.finish_one(0);
+        }
+        world.members[0].doing.clear();
+        world.crash(0);
+        world.boot(0);
+        while !world.members[0].doing.is_empty() {
+            world.finish_one(0);
+        }
+        assert!(status(&world, 0).compacting, "it is resumed, with or without its command in the log");
+        assert_eq!(hash(&world, 601).compact_revision, Revision(601), "forgotten, as etcd forgets it");
+        world.settle();
+        assert_eq!((rows(&world, 0), status(&world, 0).compacting), (1, false));
+        assert_eq!(hash(&world, 601).compact_revision, Revision(601));
+        // What is compacted from here on is remembered again.
+        propose(&mut world, 0, Kind::Put, put(9).encode_to_vec());
+        propose(&mut world, 0, Kind::Compact, compact(602));
+        world.settle();
+        assert_eq!(hash(&world, 602).compact_revision, Revision(601));
+    }
 }
 
 #[test]
@@ -429,6 +497,64 @@ fn deadlines_are_enough_to_drive_a_member() {
     assert!(status(&world, 0).stats.checkpoints >= 2);
 }
 
+/// Pages of the file that are not holes.
+fn file_pages(world: &World) -> u64 {
+    let pages = status(world, 0).pages;
+    pages.used + pages.free
+}
+
+#[test]
+fn the_file_shrinks_by_itself_after_most_is_deleted_and_compacted() {
+    for (idle, seed) in [(false, 21), (true, 22)] {
+        let mut world = World::new(seed, 1, CALM);
+        world.settle();
+        let mut revision = 1;
+        let mut kept = Vec::new();
+        for _ in 0..60 {
+            let proposals: Vec<_> = (0..100).map(|at| world.put_of(if at % 3 == 0 { 6000 } else { 900 })).collect();
+            kept.extend(proposals.iter().step_by(25).map(|proposal| proposal.ticket));
+            world.input(0, Input::Propose { origin: ShardId(0), proposals });
+            sleep(&mut world, 1);
+            revision += 100;
+        }
+        let full = file_pages(&world);
+        // All but every 25th key goes: what is left lies everywhere in the file.
+        for ticket in (1..=world.tickets).filter(|ticket| !kept.contains(ticket)).collect::<Vec<_>>() {
+            let delete = DeleteRangeRequest { key: key(ticket), ..Default::default() };
+            propose(&mut world, 0, Kind::DeleteRange, delete.encode_to_vec());
+            revision += 1;
+        }
+        sleep(&mut world, 3);
+        let compact = CompactionRequest { revision, physical: true };
+        let compacted = propose(&mut world, 0, Kind::Compact, compact.encode_to_vec());
+        let (mut swept, mut seconds) = (false, 0);
+        // It begins with the compaction and ends within seconds of it.
+        while seconds < 20 {
+            sleep(&mut world, 1);
+            seconds += 1;
+            swept |= status(&world, 0).sweeping;
+            if !idle {
+                kept.push(put(&mut world, 0, 900));
+            }
+        }
+        sleep(&mut world, 2);
+        outcome(&world, compacted);
+        let (used, file) = (status(&world, 0).pages.used, file_pages(&world));
+        assert!(full > 6000 && used < full / 6, "{full} pages, {used} are used");
+        assert!(file < full / 4 && file < used + 1500, "of {full} pages {file} are left for {used}, swept {swept}");
+        for ticket in kept {
+            let pinned = world.members[0].reader.as_ref().unwrap().pin();
+            let request = crate::command::RangeRequest { key: key(ticket), ..Default::default() };
+            assert_eq!(mvcc::range(&pinned.view(), &request).unwrap().kvs.len(), 1, "ticket {ticket}");
+        }
+        world.crash(0);
+        world.boot(0);
+        sleep(&mut world, 3);
+        assert!(file_pages(&world) <= file + 512, "the file on disk is as short");
+        assert!(sleep(&mut world, 30) < 600, "and then it sleeps");
+    }
+}
+
 #[test]
 fn a_member_without_space_sleeps_between_its_tries() {
     let mut world = settled(1);
@@ -468,9 +594,7 @@ fn reads_that_wait_for_a_stalled_store_expire() {
             world.finish_one(0);
         }
     }
-    let (first, last) = (Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));
-    let everything = DeleteRangeRequest { key: first, range_end: last, ..Default::default() };
-    propose(&mut world, 0, Kind::DeleteRange, everything.encode_to_vec());
+    propose(&mut world, 0, Kind::Txn, everything_by_txn().encode_to_vec());
     world.settle();
     let current = status(&world, 0);
     assert!(current.applied < current.committed, "the deletion waits for pages");

@@ -3,6 +3,7 @@
 mod faults;
 mod meta;
 mod model;
+pub(crate) mod rot;
 mod space;
 mod threads;
-pub(super) mod world;
+pub(crate) mod world;

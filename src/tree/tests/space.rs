@@ -32,12 +32,12 @@ fn space_goes_back_after_mass_deletes_and_is_granted_again() {
         let mut sweep = None;
         for _ in 0..30 {
             sweep = sweep.or_else(|| world.tree.plan_sweep());
+            let mut txn = world.tree.begin();
             if let Some(sweep) = &mut sweep {
-                let mut txn = world.tree.begin();
                 txn.sweep(sweep, 20).unwrap();
-                world.applied += 1;
-                txn.commit(Stamp { applied_index: crate::types::RaftIndex(world.applied), ..Stamp::default() });
             }
+            world.applied += 1;
+            txn.commit(Stamp { applied_index: crate::types::RaftIndex(world.applied), ..Stamp::default() });
             sweep = sweep.filter(|sweep| !sweep.is_over());
             world.begin_checkpoint();
             world.finish_checkpoint();

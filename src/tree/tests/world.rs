@@ -10,33 +10,33 @@ use crate::types::{PageNumber, RaftIndex, ShardId};
 
 /// xorshift64.
 #[derive(Clone, Debug)]
-pub(in crate::tree) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(in crate::tree) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub(in crate::tree) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 8) % bound
     }
 
-    pub(in crate::tree) fn size(&mut self, bound: usize) -> usize {
+    pub(crate) fn size(&mut self, bound: usize) -> usize {
         usize::try_from(self.below(u64::try_from(bound).unwrap())).unwrap()
     }
 
-    pub(in crate::tree) fn one_in(&mut self, bound: u64) -> bool {
+    pub(crate) fn one_in(&mut self, bound: u64) -> bool {
         self.below(bound) == 0
     }
 
-    pub(in crate::tree) fn byte(&mut self) -> u8 {
+    pub(crate) fn byte(&mut self) -> u8 {
         u8::try_from(self.below(256)).unwrap()
     }
 
-    pub(in crate::tree) fn bytes(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
         (0..length).map(|_| self.byte()).collect()
     }
 }
@@ -314,7 +314,7 @@ impl World {
         }
     }
 
-    fn step(&mut self, removes: u64) -> Step {
+    pub(super) fn step(&mut self, removes: u64) -> Step {
         let tree = TREES[self.random.size(TREES.len())];
         match self.random.below(10) {
             roll if roll < removes => match self.present(tree) {
