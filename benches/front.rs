@@ -11,10 +11,13 @@ use ringbolt::apply::{Applier, CommittedEntry, Payload};
 use ringbolt::command::{BatchBuilder, Kind, Outcome, PutRequest, RangeRequest};
 use ringbolt::net::{Address, Bound};
 use ringbolt::proto::etcdserverpb::StatusRequest;
+use ringbolt::replica::{LeaseAnswer, LeaseAsk};
 use ringbolt::rpc::{self, Answers, Call, Handler, HttpRequest, HttpResponse, Shutdown};
-use ringbolt::service::{Identity, Member, MemberStatus, ProposeError, ReadError, Service, Settings, serve_connection};
+use ringbolt::service::{
+    Identity, Member, MemberStatus, ProposeError, ReadError, Service, Settings, Watches, serve_connection,
+};
 use ringbolt::tree::{Arena, Config, Pinned, Reader, Tree};
-use ringbolt::types::{BootNonce, ClusterId, MemberId, RaftIndex, Revision, ShardId, Term};
+use ringbolt::types::{BootNonce, ClusterId, MemberId, Now, RaftIndex, Revision, ShardId, Term};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::{Read, Write};
@@ -35,6 +38,20 @@ struct Inner {
     reader: Reader,
     identity: Identity,
     applied: Cell<RaftIndex>,
+    watches: Watches,
+}
+
+fn watch_config() -> ringbolt::watch::Config {
+    ringbolt::watch::Config {
+        cluster: ClusterId(1),
+        member: MEMBER,
+        frame_prefix: rpc::frame::prefix,
+        fragment_bytes: 2 << 20,
+        message_bytes_max: 1 << 30,
+        progress_interval: std::time::Duration::from_mins(10),
+        bounds: ringbolt::watch::Bounds::default(),
+        seed: 1,
+    }
 }
 
 impl Store {
@@ -48,7 +65,8 @@ impl Store {
             client_urls: Vec::new(),
         };
         let reader = tree.shared().reader(ShardId(0));
-        let store = Self(Rc::new(Inner { tree: RefCell::new(tree), reader, identity, applied: Cell::default() }));
+        let (tree, watches) = (RefCell::new(tree), Watches::new(watch_config()));
+        let store = Self(Rc::new(Inner { tree, reader, identity, applied: Cell::default(), watches }));
         let value = Bytes::from(vec![b'v'; 256]);
         let large = Bytes::from(vec![b'l'; 1024]);
         for number in 0..10_000 {
@@ -84,6 +102,22 @@ impl Member for Store {
 
     async fn compaction_finished(&self, _: Revision) -> Result<(), ProposeError> {
         Ok(())
+    }
+
+    async fn lease(&self, _: LeaseAsk) -> Result<LeaseAnswer, ProposeError> {
+        Ok(LeaseAnswer::NotFound)
+    }
+
+    fn watches(&self) -> &Watches {
+        &self.0.watches
+    }
+
+    fn now(&self) -> Now {
+        Now(0)
+    }
+
+    fn next_id(&self) -> u64 {
+        1
     }
 
     fn pin(&self) -> Pinned {

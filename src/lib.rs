@@ -15,7 +15,9 @@ pub mod command;
 // Pure core: no I/O, clock, randomness, async or locks.
 pub mod tree;
 pub mod wal;
+pub mod lease;
 pub mod mvcc;
+pub mod watch;
 pub mod alarm;
 pub mod apply;
 pub mod raft;

@@ -140,6 +140,40 @@ const _: () = assert!(WAL_GROUPS_IN_FLIGHT_MAX >= 2, "the next group is encoded 
 const _: () = assert!(WAL_HEADERS_REDUNDANT >= WAL_GROUPS_IN_FLIGHT_MAX, "each group in flight names the others");
 const _: () = assert!(WAL_SEAL_IDLE.as_nanos() < WAL_SEAL_LAG_MAX.as_nanos(), "idle comes before overdue");
 
+// ---- lease ----
+
+/// The longest time to live that is granted: etcd's, 285 years.
+pub const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
+
+/// Leases that are proposed to expire at once: a millisecond of applying, which is what a put may wait for them.
+pub const LEASE_EXPIRIES_PER_BATCH_MAX: usize = 100;
+
+/// Pause between two such batches: with them it makes etcd's thousand a second, so that a mass expiry leaves room.
+pub const LEASE_EXPIRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long after an expiry was proposed it is proposed again if the lease is still there: etcd's figure.
+pub const LEASE_EXPIRY_RETRY: Duration = Duration::from_secs(3);
+
+/// Time between two checkpoints of a lease's remaining time: etcd's default.
+pub const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_mins(5);
+
+/// Leases in one checkpoint command: etcd's figure.
+pub const LEASE_CHECKPOINTS_PER_BATCH_MAX: usize = 1000;
+
+/// Pause between two checkpoint commands.
+pub const LEASE_CHECKPOINT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Keep-alives that wait at once for an expiry or a checkpoint to be applied. Each stream waits for one.
+pub const LEASE_WAITING_MAX: usize = 65_536;
+
+/// Renewals of one stream that are answered together.
+pub const LEASE_RENEWALS_PER_TURN_MAX: usize = 256;
+
+/// What etcd counts against the quota for a lease.
+pub const LEASE_COST_BYTES: usize = 64;
+
+const _: () = assert!(LEASE_EXPIRY_PAUSE.as_nanos() < LEASE_EXPIRY_RETRY.as_nanos(), "a retry comes behind its batch");
+
 // ---- mvcc ----
 
 /// Cells that a walk at an older revision passes over one by one before it searches: most keys have few versions, and a
@@ -162,6 +196,52 @@ pub const MVCC_HASHED_ROWS_MAX: u64 = 32_768;
 /// Keys that a deletion takes out of the pages at a time: bounds what a deletion of a million keys holds.
 pub const MVCC_DELETE_KEYS_PER_CHUNK: usize = 1024;
 
+// ---- watch ----
+
+/// What may wait for one stream's client before its watchers stall: some seconds of a busy prefix, and what a client that
+/// does not read costs. One batch may go beyond.
+pub const WATCH_STREAM_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// What a message that waits costs beside its events.
+pub const WATCH_MESSAGE_BYTES: usize = 96;
+
+/// What may wait for all clients of a shard, counting shared bytes once a stream, before streams get less. Stops ten
+/// thousand clients that do not read.
+pub const WATCH_SHARD_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// What may wait for one stream then.
+pub const WATCH_STREAM_BYTES_SCARCE: usize = 64 * 1024;
+
+/// Events of several revisions travel together up to this size; one revision is never split for it.
+pub const WATCH_BATCH_BYTES: usize = 64 * 1024;
+
+/// Encoded messages handed over at once.
+pub const WATCH_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Events below this size are copied behind their message's head; larger ones are shared by all their watchers.
+pub const WATCH_COPIED_BYTES_MAX: usize = 16 * 1024;
+
+/// Cells that one step of a shard's watchers looks at before other tasks have their turn: some hundred microseconds.
+pub const WATCH_CELLS_PER_STEP: usize = 2048;
+
+/// Cells that a watcher that is behind looks at before the next one has its turn.
+pub const WATCH_CELLS_PER_TURN: usize = 1024;
+
+/// Watchers on one stream. Clients have some thousands at most; each costs about 300 bytes.
+pub const WATCHES_PER_STREAM_MAX: usize = 128 * 1024;
+
+/// The shortest interval of progress notifications: etcd's.
+pub const WATCH_PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Steps that a request for progress makes to be up to date; one that is not by then is not answered, as with etcd.
+pub const WATCH_STEPS_BEFORE_PROGRESS_MAX: usize = 16;
+
+/// The part of the progress interval by which streams' tickers differ, so that they do not tick together: etcd's figure.
+pub const WATCH_PROGRESS_JITTER_PART: u64 = 10;
+
+const _: () = assert!(WATCH_STREAM_BYTES_SCARCE < WATCH_STREAM_BYTES_MAX && WATCH_BATCH_BYTES < WATCH_STREAM_BYTES_MAX);
+const _: () = assert!(WATCH_CELLS_PER_TURN <= WATCH_CELLS_PER_STEP, "a step has a whole turn in it");
+const _: () = assert!(WATCH_COPIED_BYTES_MAX <= WATCH_CHUNK_BYTES, "what is copied fits a chunk");
 // ---- alarm ----
 
 /// Alarms that stand at once, of all members and kinds: two a member is what etcd raises itself. Stops a client that raises

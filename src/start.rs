@@ -6,21 +6,24 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::{Bootstrap, Config, Quota, bootstrap};
+use crate::config::{Bootstrap, Config, Gate, Quota, bootstrap};
 use crate::disk::bus_error;
 use crate::disk::open::{OpenError, Paths, Store, StoreLog, Wanted, logged_identity, open};
 use crate::disk::open_files::raise_open_files_max;
 use crate::identity::Url;
+use crate::lease::ttl_seconds_min;
 use crate::log::{Level, Logger, Record};
 use crate::metrics::Registry;
 use crate::net::{Address, Bound};
 use crate::preflight::{Started, available_cores, bind_problem, resolve};
 use crate::replica::{self, Replica, installed_index};
+use crate::rpc::frame;
 use crate::service::{Identity, Settings};
 use crate::shard::{self, Board, Common, Plan, StopSignals, end_of_replica};
 use crate::types::{BootNonce, MemberId, Now};
-use crate::{limits, wal};
+use crate::{limits, wal, watch};
 
 /// Who a member is, and the voters of its cluster if the store is new.
 struct Founding {
@@ -55,6 +58,7 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
             request_bytes_max: config.requests.bytes_max,
             txn_ops_max: config.requests.txn_ops_max,
             streams_max: config.requests.streams_max,
+            lease_ttl_seconds_min: ttl_seconds_min(election_timeout(config)),
         },
         signals,
     };
@@ -140,6 +144,7 @@ fn start_replica(
         tick: config.raft.heartbeat,
         election_ticks: usize::try_from(config.raft.election_ticks).unwrap_or(usize::MAX),
         catch_up_entries: config.raft.catchup_entries,
+        lease_checkpoints: config.gates.enabled(Gate::LeaseCheckpoint),
         ..replica::Config::new(founding.identity.member, nonce, rand::random(), founding.voters.clone())
     };
     match store.log {
@@ -162,7 +167,8 @@ fn common((config, shards): (&Config, usize), identity: wal::Identity, paths: Pa
             peer_urls: config.advertise.peer_texts(),
             client_urls: config.advertise.client_texts(),
         },
-        board: Arc::new(Board::default()),
+        board: Arc::new(Board::new(first_id(identity.member))),
+        watch: watch_config(config, identity),
         registry: Arc::new(Registry::new(shards, config.extensive_metrics)),
         quota_bytes: match config.quota {
             Quota::Bytes(bytes) => bytes,
@@ -170,5 +176,31 @@ fn common((config, shards): (&Config, usize), identity: wal::Identity, paths: Pa
         },
         paths,
         logger: logger.clone(),
+    }
+}
+
+fn election_timeout(config: &Config) -> Duration {
+    let ticks = u32::try_from(config.raft.election_ticks).unwrap_or(u32::MAX);
+    config.raft.heartbeat.saturating_mul(ticks)
+}
+
+/// What ids begin with, as etcd makes them: two bytes of the member, five of the time in milliseconds, one that counts.
+fn first_id(member: MemberId) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "this is the shell, at its start")]
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let milliseconds = since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
+    (member.0 << 48) | ((milliseconds << 8) & (u64::MAX >> 16))
+}
+
+fn watch_config(config: &Config, identity: wal::Identity) -> watch::Config {
+    watch::Config {
+        cluster: identity.cluster,
+        member: identity.member,
+        frame_prefix: frame::prefix,
+        fragment_bytes: config.requests.bytes_max.saturating_add(limits::REQUEST_OVERHEAD_BYTES),
+        message_bytes_max: limits::RESPONSE_BYTES_MAX,
+        progress_interval: config.watch_progress_notify_interval.max(limits::WATCH_PROGRESS_INTERVAL_MIN),
+        bounds: watch::Bounds::default(),
+        seed: rand::random(),
     }
 }

@@ -7,9 +7,10 @@
 
 use bytes::Bytes;
 
-use super::{Error, machine};
+use super::{Error, lease, machine};
 use crate::alarm::Standing;
-use crate::command::{Batch, Kind, Malformed, Outcome};
+use crate::command::{Batch, Command, Kind, Malformed, Outcome};
+use crate::lease::Change;
 use crate::mvcc::{self, Position, Want, Writer};
 use crate::tree::{Stamp, Tree};
 use crate::types::{BootNonce, MemberId, RaftIndex, Term, TxnId};
@@ -35,10 +36,11 @@ pub struct CommittedEntry {
 }
 
 /// Proof that everything up to an index is applied and visible to readers. Made here alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Applied {
     index: RaftIndex,
     txn: Option<TxnId>,
+    leases: Vec<Change>,
     counts: Counts,
 }
 
@@ -67,6 +69,11 @@ impl Counts {
 }
 
 impl Applied {
+    /// There was nothing behind `index`.
+    fn nothing(index: RaftIndex) -> Self {
+        Self { index, txn: None, leases: Vec::new(), counts: Counts::default() }
+    }
+
     /// The last index applied.
     pub fn index(&self) -> RaftIndex {
         self.index
@@ -80,6 +87,11 @@ impl Applied {
     /// The root that the call published; none if there was nothing new to apply.
     pub fn txn(&self) -> Option<TxnId> {
         self.txn
+    }
+
+    /// What it did to leases, in order.
+    pub fn into_lease_changes(self) -> Vec<Change> {
+        self.leases
     }
 }
 
@@ -127,21 +139,21 @@ impl Applier {
         let began = txn.view().stamp();
         let entries = unapplied(entries, began.applied_index);
         let mut counts = Counts::default();
-        let Some(last) = entries.last() else { return Ok(Applied { index: began.applied_index, txn: None, counts }) };
+        let Some(last) = entries.last() else { return Ok(Applied::nothing(began.applied_index)) };
         let store = |error| Error::Store { index: last.index, what: machine::of_alarm(error) };
         let mut standing = Standing::of(&txn.view()).map_err(store)?;
         let mut writer = Writer::new(&mut txn, Position::of(&began));
-        let mut applied = began.applied_index;
+        let (mut applied, mut leases) = (began.applied_index, Vec::new());
         for entry in entries {
             if entry.index != applied.next() {
                 return Err(Error::Gap { applied, found: entry.index });
             }
-            self.apply_entry((&mut writer, &mut standing, &mut counts), entry, want, out)?;
+            self.apply_entry((&mut writer, &mut standing, &mut counts), entry, want, (&mut *out, &mut leases))?;
             applied = entry.index;
         }
         counts.operations = writer.counts();
         let stamp = stamp(began, last, writer.position());
-        Ok(Applied { index: applied, txn: Some(txn.commit(stamp)), counts })
+        Ok(Applied { index: applied, txn: Some(txn.commit(stamp)), leases, counts })
     }
 
     fn apply_entry(
@@ -149,7 +161,7 @@ impl Applier {
         (writer, standing, counts): (&mut Writer<'_, '_>, &mut Standing, &mut Counts),
         entry: &CommittedEntry,
         want: &mut dyn FnMut(u64) -> bool,
-        out: &mut Vec<Answer>,
+        (out, leases): (&mut Vec<Answer>, &mut Vec<Change>),
     ) -> Result<(), Error> {
         let Payload::Batch(data) = &entry.payload else { return Ok(()) };
         let malformed = |what: Malformed| Error::Malformed { index: entry.index, what };
@@ -159,12 +171,15 @@ impl Applier {
             let (sequence, command) = item.map_err(malformed)?;
             let wanted = local && want(sequence);
             let want = if wanted { Want::Answer } else { Want::Effect };
-            let outcome = machine::execute(writer, standing, &command, want);
+            let outcome = machine::execute((&mut *writer, &mut *standing), entry.term, &command, want);
             counts.count(command.kind(), &outcome);
             if let Err(what) = &outcome
                 && what.is_fatal()
             {
                 return Err(Error::Store { index: entry.index, what: what.clone() });
+            }
+            if let (Command::Lease(command), Ok(outcome)) = (&command, &outcome) {
+                lease::note(command, outcome, leases);
             }
             if wanted {
                 out.push((sequence, outcome));

@@ -5,14 +5,16 @@
 //!   a lack of space, then missing rights, in this order) stands before the match and looks at replicated state alone.
 //! - A refusal writes nothing.
 
+use super::lease;
 use crate::alarm::{self, Effect, Refusal, Standing};
-use crate::command::{AlarmRequest, AlarmResponse, Command, Outcome, Response};
+use crate::command::{AlarmRequest, AlarmResponse, Command, LeaseCommand, Outcome, Response};
 use crate::mvcc::{Error, Want, Writer, check};
+use crate::types::Term;
 
-/// Executes a command and says what it answers. `standing` is kept up to date for the next.
+/// Executes a command of an entry of `term` and says what it answers. `standing` is kept up to date for the next.
 pub(super) fn execute(
-    writer: &mut Writer<'_, '_>,
-    standing: &mut Standing,
+    (writer, standing): (&mut Writer<'_, '_>, &mut Standing),
+    term: Term,
     command: &Command,
     want: Want,
 ) -> Result<Outcome, Error> {
@@ -31,6 +33,7 @@ pub(super) fn execute(
             Response::Compact { compacted: writer.compact(request)?, physical_wait: request.physical }
         }
         Command::Noop => Response::Noop,
+        Command::Lease(command) => Response::Lease(lease::execute(writer, term, command)?),
         Command::Alarm(request) => Response::Alarm(change_alarm(writer, standing, request)?),
     };
     let after = writer.position();
@@ -45,7 +48,10 @@ fn effect(command: &Command) -> Effect {
         Command::Put(_) => Effect::Adds,
         Command::Txn(request) if check::has_put(request) => Effect::Adds,
         Command::Txn(_) | Command::DeleteRange(_) | Command::Compact(_) => Effect::Changes,
-        Command::Noop | Command::Alarm(_) => Effect::Nothing,
+        // As with etcd, a corrupt cluster keeps its leases, expired or not; what is left of them may be noted.
+        Command::Lease(LeaseCommand::Grant(_)) => Effect::Adds,
+        Command::Lease(LeaseCommand::Revoke(_) | LeaseCommand::Expire(_)) => Effect::Changes,
+        Command::Noop | Command::Alarm(_) | Command::Lease(LeaseCommand::Checkpoint(_)) => Effect::Nothing,
     }
 }
 

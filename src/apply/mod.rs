@@ -9,6 +9,9 @@
 
 mod applier;
 mod error;
+mod lease;
+#[cfg(test)]
+mod lease_tests;
 mod machine;
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,10 @@ fn push(builder: &mut BatchBuilder, command: &Command) {
         Command::Txn(txn) => builder.push(Kind::Txn, &txn.encode_to_vec()),
         Command::Compact(compact) => builder.push(Kind::Compact, &compact.encode_to_vec()),
         Command::Noop => builder.push(Kind::Noop, &[]),
+        Command::Lease(command) => {
+            let (kind, payload) = command.encode();
+            builder.push(kind, &payload);
+        }
         Command::Alarm(alarm) => builder.push(Kind::Alarm, &alarm.encode_to_vec()),
     }
 }

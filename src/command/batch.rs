@@ -15,7 +15,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{AlarmRequest, CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest};
+use super::{AlarmRequest, CompactionRequest, DeleteRangeRequest, LeaseCommand, LeaseExpiry, PutRequest, TxnRequest};
 use crate::codec::{self, Reader, put_varint, varint_length};
 use crate::limits::BATCH_COMMANDS_MAX;
 use crate::types::{BootNonce, MemberId};
@@ -45,6 +45,14 @@ pub enum Kind {
     Noop = 5,
     /// `AlarmRequest`.
     Alarm = 10,
+    /// `LeaseGrantRequest`, its id chosen and its time to live raised to the shortest.
+    LeaseGrant = 16,
+    /// `LeaseRevokeRequest`.
+    LeaseRevoke = 17,
+    /// `LeaseExpiry`: a leader's own revocation.
+    LeaseExpire = 18,
+    /// `LeaseCheckpointRequest`.
+    LeaseCheckpoint = 19,
 }
 
 impl Kind {
@@ -57,11 +65,26 @@ impl Kind {
             Self::Compact => 4,
             Self::Noop => 5,
             Self::Alarm => 10,
+            Self::LeaseGrant => 16,
+            Self::LeaseRevoke => 17,
+            Self::LeaseExpire => 18,
+            Self::LeaseCheckpoint => 19,
         }
     }
 
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Put, Self::DeleteRange, Self::Txn, Self::Compact, Self::Noop, Self::Alarm];
+    pub const ALL: [Self; 10] = [
+        Self::Put,
+        Self::DeleteRange,
+        Self::Txn,
+        Self::Compact,
+        Self::Noop,
+        Self::Alarm,
+        Self::LeaseGrant,
+        Self::LeaseRevoke,
+        Self::LeaseExpire,
+        Self::LeaseCheckpoint,
+    ];
 
     /// Its place in `ALL`.
     pub fn place(self) -> usize {
@@ -72,6 +95,10 @@ impl Kind {
             Self::Compact => 3,
             Self::Noop => 4,
             Self::Alarm => 5,
+            Self::LeaseGrant => 6,
+            Self::LeaseRevoke => 7,
+            Self::LeaseExpire => 8,
+            Self::LeaseCheckpoint => 9,
         }
     }
 
@@ -84,6 +111,10 @@ impl Kind {
             4 => Some(Self::Compact),
             5 => Some(Self::Noop),
             10 => Some(Self::Alarm),
+            16 => Some(Self::LeaseGrant),
+            17 => Some(Self::LeaseRevoke),
+            18 => Some(Self::LeaseExpire),
+            19 => Some(Self::LeaseCheckpoint),
             _ => None,
         }
     }
@@ -104,6 +135,8 @@ pub enum Command {
     Noop,
     /// Raises or disarms an alarm.
     Alarm(AlarmRequest),
+    /// About leases.
+    Lease(LeaseCommand),
 }
 
 impl Command {
@@ -116,6 +149,7 @@ impl Command {
             Self::Compact(_) => Kind::Compact,
             Self::Noop => Kind::Noop,
             Self::Alarm(_) => Kind::Alarm,
+            Self::Lease(command) => command.kind(),
         }
     }
 }
@@ -330,6 +364,12 @@ fn decode(kind: Kind, payload: Bytes) -> Result<Command, Malformed> {
         Kind::Alarm => Command::Alarm(AlarmRequest::decode(payload).map_err(malformed)?),
         Kind::Noop if payload.is_empty() => Command::Noop,
         Kind::Noop => return Err(Malformed::Payload(kind)),
+        Kind::LeaseGrant => LeaseCommand::Grant(Message::decode(payload).map_err(malformed)?).into(),
+        Kind::LeaseRevoke => LeaseCommand::Revoke(Message::decode(payload).map_err(malformed)?).into(),
+        Kind::LeaseExpire => {
+            LeaseCommand::Expire(LeaseExpiry::decode(&payload).map_err(|_| Malformed::Payload(kind))?).into()
+        }
+        Kind::LeaseCheckpoint => LeaseCommand::Checkpoint(Message::decode(payload).map_err(malformed)?).into(),
     })
 }
 

@@ -4,7 +4,7 @@
 //! - The outer header is `None`: cluster, member and term are the front's to fill in, the revision is in `Outcome`.
 //! - Headers inside a txn's responses carry their revision already, as etcd's do.
 
-use super::{AlarmResponse, DeleteRangeResponse, PutResponse, TxnResponse};
+use super::{AlarmResponse, DeleteRangeResponse, LeaseResponse, PutResponse, TxnResponse};
 use crate::types::Revision;
 
 /// The result of a command that was applied.
@@ -36,4 +36,6 @@ pub enum Response {
     Noop,
     /// To `Command::Alarm`: the alarm that was raised or disarmed, if there was one.
     Alarm(AlarmResponse),
+    /// To `Command::Lease`.
+    Lease(LeaseResponse),
 }

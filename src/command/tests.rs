@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::*;
 use crate::limits::BATCH_COMMANDS_MAX;
-use crate::types::{BootNonce, MemberId};
+use crate::types::{BootNonce, LeaseId, MemberId, Term};
 
 fn put(key: &[u8], value: &[u8]) -> PutRequest {
     PutRequest { key: Bytes::copy_from_slice(key), value: Bytes::copy_from_slice(value), ..Default::default() }
@@ -17,7 +17,7 @@ fn all_kinds() -> Vec<(Kind, Vec<u8>, Command)> {
     let txn = TxnRequest { success: vec![RequestOp { request: Some(nested) }], ..Default::default() };
     let alarm = AlarmRequest { action: 1, member_id: 7, alarm: 1 };
     let compact = CompactionRequest { revision: 7, physical: true };
-    vec![
+    [
         (Kind::Put, put(b"k", &[7; 300]).encode_to_vec(), Command::Put(put(b"k", &[7; 300]))),
         (Kind::DeleteRange, delete.encode_to_vec(), Command::DeleteRange(delete)),
         (Kind::Txn, txn.encode_to_vec(), Command::Txn(txn)),
@@ -25,6 +25,24 @@ fn all_kinds() -> Vec<(Kind, Vec<u8>, Command)> {
         (Kind::Noop, Vec::new(), Command::Noop),
         (Kind::Alarm, alarm.encode_to_vec(), Command::Alarm(alarm)),
     ]
+    .into_iter()
+    .chain(lease_kinds())
+    .collect()
+}
+
+fn lease_kinds() -> Vec<(Kind, Vec<u8>, Command)> {
+    let checkpoint = LeaseCheckpoint { id: -4, remaining_ttl: 9 };
+    [
+        LeaseCommand::Grant(LeaseGrantRequest { ttl: 5, id: 7 }),
+        LeaseCommand::Revoke(LeaseRevokeRequest { id: -7 }),
+        LeaseCommand::Expire(LeaseExpiry { term: Term(3), id: LeaseId(i64::MIN) }),
+        LeaseCommand::Checkpoint(LeaseCheckpointRequest { checkpoints: vec![checkpoint] }),
+    ]
+    .map(|command| {
+        let (kind, payload) = command.encode();
+        (kind, payload, command.into())
+    })
+    .into()
 }
 
 fn sample() -> Bytes {
@@ -32,7 +50,7 @@ fn sample() -> Bytes {
     for (kind, payload, _) in all_kinds() {
         builder.push(kind, &payload);
     }
-    assert_eq!(builder.count(), 6);
+    assert_eq!(builder.count(), 10);
     let length = builder.len_bytes();
     let bytes = builder.finish();
     assert_eq!(bytes.len(), length);
@@ -42,7 +60,7 @@ fn sample() -> Bytes {
 #[test]
 fn every_kind_round_trips_with_its_sequence() {
     let batch = Batch::parse(sample()).unwrap();
-    assert_eq!((batch.proposer, batch.nonce, batch.count()), (MemberId(0xabc), BootNonce(99), 6));
+    assert_eq!((batch.proposer, batch.nonce, batch.count()), (MemberId(0xabc), BootNonce(99), 10));
     let found: Vec<_> = batch.iter().map(Result::unwrap).collect();
     let expected: Vec<_> = (1000..).zip(all_kinds().into_iter().map(|(_, _, command)| command)).collect();
     assert_eq!(found, expected);

@@ -25,11 +25,26 @@ pub enum Operation {
     Compaction,
     /// An alarm.
     Alarm,
+    /// A lease made.
+    LeaseGrant,
+    /// A lease taken away, or expired.
+    LeaseRevoke,
+    /// Leases' remaining time noted.
+    LeaseCheckpoint,
 }
 
 impl Operation {
     /// All of them, by place.
-    pub const ALL: [Self; 5] = [Self::Put, Self::DeleteRange, Self::Txn, Self::Compaction, Self::Alarm];
+    pub const ALL: [Self; 8] = [
+        Self::Put,
+        Self::DeleteRange,
+        Self::Txn,
+        Self::Compaction,
+        Self::Alarm,
+        Self::LeaseGrant,
+        Self::LeaseRevoke,
+        Self::LeaseCheckpoint,
+    ];
 
     /// etcd's label.
     pub fn label(self) -> &'static str {
@@ -39,6 +54,9 @@ impl Operation {
             Self::Txn => "Txn",
             Self::Compaction => "Compaction",
             Self::Alarm => "Alarm",
+            Self::LeaseGrant => "LeaseGrant",
+            Self::LeaseRevoke => "LeaseRevoke",
+            Self::LeaseCheckpoint => "LeaseCheckpoint",
         }
     }
 
@@ -49,6 +67,9 @@ impl Operation {
             Self::Txn => 2,
             Self::Compaction => 3,
             Self::Alarm => 4,
+            Self::LeaseGrant => 5,
+            Self::LeaseRevoke => 6,
+            Self::LeaseCheckpoint => 7,
         }
     }
 }

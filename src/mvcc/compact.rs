@@ -69,6 +69,11 @@ impl Compaction {
         revision <= self.finished
     }
 
+    /// Rows at this revision and later are all there: what was looked at can have made only earlier ones superfluous.
+    pub(super) fn removed_below(&self) -> Revision {
+        self.cursor.main
+    }
+
     /// The lower bound of the checksum that is being computed for a compaction to `revision`.
     pub(super) fn hashing_from(&self, revision: Revision) -> Option<Revision> {
         self.hashing.filter(|history| history.revision == revision).map(|history| history.lower)

@@ -3,7 +3,7 @@
 //! Invariants
 //! - Every variant but the last two is the client's doing and the same on every member; `is_fatal` tells them apart.
 
-use crate::tree;
+use crate::{lease, tree};
 
 /// An error of a request or of the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +22,10 @@ pub enum Error {
     LeaseProvided,
     /// The lease does not exist.
     LeaseNotFound,
+    /// A lease with this id exists already.
+    LeaseExists,
+    /// The time to live of a lease is too long.
+    LeaseTtlTooLarge,
     /// More operations in a txn than allowed.
     TooManyOps,
     /// A branch of a txn writes a key twice.
@@ -51,6 +55,18 @@ impl Error {
     }
 }
 
+impl From<lease::Error> for Error {
+    fn from(error: lease::Error) -> Self {
+        match error {
+            lease::Error::NotFound => Self::LeaseNotFound,
+            lease::Error::Exists => Self::LeaseExists,
+            lease::Error::TtlTooLarge => Self::LeaseTtlTooLarge,
+            lease::Error::Damaged(what) => Self::Damaged(what),
+            lease::Error::Tree(error) => Self::Tree(error),
+        }
+    }
+}
+
 impl From<tree::Error> for Error {
     fn from(error: tree::Error) -> Self {
         Self::Tree(error)
@@ -67,6 +83,8 @@ impl std::fmt::Display for Error {
             Self::ValueProvided => "a value beside ignore_value",
             Self::LeaseProvided => "a lease beside ignore_lease",
             Self::LeaseNotFound => "the lease does not exist",
+            Self::LeaseExists => "the lease exists already",
+            Self::LeaseTtlTooLarge => "the time to live of a lease is too long",
             Self::TooManyOps => "too many operations in a txn",
             Self::DuplicateKey => "a key is written twice in a txn",
             Self::InvalidSortOption => "no such sort option",

@@ -167,3 +167,45 @@ impl Tail {
         assert_eq!(out.len() - start, self.encoded_length());
     }
 }
+
+/// `WatchResponse.events`.
+const RESPONSE_EVENTS: u8 = 0x5a;
+/// `Event.type`, which is left out for a put.
+const EVENT_DELETED: [u8; 2] = [0x08, 1];
+/// `Event.kv`.
+const EVENT_KV: u8 = 0x12;
+/// `Event.prev_kv`.
+const EVENT_PREVIOUS: u8 = 0x1a;
+
+/// A version with its value.
+pub(super) type Shown<'a> = (Version<'a>, &'a [u8]);
+
+/// Appends one `events` field of a `WatchResponse`: what `version` did to its key, and the pair before if it is shown. A
+/// deletion's pair has its key and its revision alone.
+pub(super) fn put_event(out: &mut Vec<u8>, (version, value): Shown<'_>, previous: Option<Shown<'_>>) {
+    let deleted = version.head.tombstone;
+    let revision = if deleted { integer_length(version.at.main.0) } else { 0 };
+    let pair = pair_length(&version, Fields::All) + revision;
+    let before = previous.map(|(previous, _)| pair_length(&previous, Fields::All));
+    let within = |length: usize| 1 + varint_length(wide(length)) + length;
+    let length = (if deleted { EVENT_DELETED.len() } else { 0 }) + within(pair) + before.map_or(0, within);
+    out.reserve(length + 11);
+    out.push(RESPONSE_EVENTS);
+    put_varint(out, wide(length));
+    let start = out.len();
+    if deleted {
+        out.extend_from_slice(&EVENT_DELETED);
+    }
+    out.push(EVENT_KV);
+    put_varint(out, wide(pair));
+    put_pair(out, &version, value, Fields::All);
+    if deleted {
+        put_integer(out, MOD_REVISION, version.at.main.0);
+    }
+    if let (Some((previous, value)), Some(before)) = (previous, before) {
+        out.push(EVENT_PREVIOUS);
+        put_varint(out, wide(before));
+        put_pair(out, &previous, value, Fields::All);
+    }
+    assert_eq!(out.len() - start, length, "the length function and the encoder differ");
+}

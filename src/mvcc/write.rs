@@ -15,8 +15,9 @@ use super::row::{At, Head, KeyBuffer, Values, Version, insert_row, newest};
 use super::walk::{Direction, Mode, Step, Walk};
 use super::wire::pair;
 use super::work::wide;
-use super::{Error, Position, leases};
+use super::{Error, Position};
 use crate::command::{DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse};
+use crate::lease;
 use crate::limits::MVCC_DELETE_KEYS_PER_CHUNK;
 use crate::tree::{TreeId, Txn, View};
 use crate::types::{LeaseId, Revision};
@@ -166,7 +167,7 @@ impl<'t, 's> Writer<'t, 's> {
     /// What a put must fulfil that only the store can tell.
     pub(super) fn check_put(&mut self, request: &PutRequest) -> Result<(), Error> {
         let view = self.txn.view();
-        leases::check(&view, LeaseId(request.lease))?;
+        lease::exists(&view, LeaseId(request.lease))?;
         if request.ignore_value || request.ignore_lease {
             live(&view, &request.key, &mut self.buffer)?.ok_or(Error::KeyNotFound)?;
         }
@@ -211,7 +212,7 @@ impl<'t, 's> Writer<'t, 's> {
             None => (main, 1, LeaseId(0)),
         };
         self.write(key, Head { create, version, lease, tombstone: false }, value, previous)?;
-        leases::reattach(self.txn, key, old_lease, lease)
+        Ok(lease::reattach(self.txn, key, old_lease, lease)?)
     }
 
     /// A deletion whose checks were made; the header carries the revision, as inside a txn.
@@ -229,7 +230,7 @@ impl<'t, 's> Writer<'t, 's> {
             let victims = self.victims(&range, last.as_deref(), shown.then_some(&mut response.prev_kvs))?;
             for victim in &victims {
                 self.write(&victim.key, Head::TOMBSTONE, &[], Some(victim.previous))?;
-                leases::reattach(self.txn, &victim.key, victim.previous.head.lease, LeaseId(0))?;
+                lease::reattach(self.txn, &victim.key, victim.previous.head.lease, LeaseId(0))?;
                 response.deleted += 1;
             }
             if victims.len() < MVCC_DELETE_KEYS_PER_CHUNK {
@@ -266,7 +267,13 @@ impl<'t, 's> Writer<'t, 's> {
     }
 
     /// Adds a version to both trees, its value to Revisions, and takes the weight from the one before.
-    fn write(&mut self, key: &[u8], head: Head, value: &[u8], previous: Option<Previous>) -> Result<(), Error> {
+    pub(super) fn write(
+        &mut self,
+        key: &[u8],
+        head: Head,
+        value: &[u8],
+        previous: Option<Previous>,
+    ) -> Result<(), Error> {
         let at = At { main: self.next_main(), sub: self.changes };
         if let Some(previous) = previous {
             let found = self.txn.set_weighted(TreeId::Versions, self.buffer.version(key, previous.at), false)?;

@@ -43,6 +43,8 @@ pub struct Config {
     pub free_pages_low: u64,
     /// Entries below the checkpoint that stay in the log for followers that lag.
     pub catch_up_entries: u64,
+    /// Whether the remaining time of long leases is noted in the log now and then.
+    pub lease_checkpoints: bool,
 }
 
 impl Config {
@@ -62,6 +64,7 @@ impl Config {
             },
             free_pages_low: REPLICA_FREE_PAGES_LOW,
             catch_up_entries: REPLICA_CATCH_UP_ENTRIES,
+            lease_checkpoints: false,
         }
     }
 

@@ -24,6 +24,7 @@ use prost::Message as _;
 use super::config::Config;
 use super::contacts::Contacts;
 use super::journal::Journal;
+use super::leases::Leases;
 use super::proposals::{Answers, Proposals, ReadyBatch, Waiter};
 use super::space::Footprint;
 use super::start::{self, Parts};
@@ -31,7 +32,7 @@ use super::store::Store;
 use super::values::{Error, Failure, Input, Output, Proposal, Refusal, Stats, TimeoutCause};
 use crate::command::{Batch, CompactionRequest, Kind, Outcome};
 use crate::limits::{RAFT_READS_WAITING_MAX, REPLICA_APPLY_GAP_MAX};
-use crate::raft::{Body, Driver, Leadership, Message, ReadTicket, wide};
+use crate::raft::{Body, Driver, Leadership, Message, ReadTicket, Role, wide};
 use crate::tree::{CheckpointPlan, Tree};
 use crate::types::{Now, RaftIndex, Revision, ShardId};
 use crate::wal::{Log, Recovered};
@@ -92,6 +93,7 @@ pub struct Replica {
     pub(super) reads_waiting: usize,
     pub(super) physical: Vec<Physical>,
     pub(super) contacts: Contacts,
+    pub(super) leases: Leases,
     /// As reported last.
     pub(super) leadership: Leadership,
     pub(super) next_tick: Now,
@@ -121,7 +123,8 @@ impl Replica {
 
     fn assemble(config: Config, now: Now, parts: Parts) -> Result<Self, Error> {
         let Parts { driver, log, snapshot_due, tree, is_new } = parts;
-        let store = Store::new(now, tree, driver.appended(), &config)?;
+        let mut store = Store::new(now, tree, driver.appended(), &config)?;
+        let leases = Leases::new(&config, store.leases()?);
         let alone = driver.membership().voters() == [config.member];
         Ok(Self {
             now,
@@ -135,6 +138,7 @@ impl Replica {
             reads_waiting: 0,
             physical: Vec::new(),
             contacts: Contacts::new(config.member, config.election_timeout()),
+            leases,
             leadership: driver.leadership(),
             next_tick: now.after(config.tick),
             campaign_due: alone,
@@ -167,6 +171,12 @@ impl Replica {
         match input {
             Input::Propose { origin, proposals } => self.take_proposals(origin, proposals),
             Input::Read { origin, tickets } => self.take_reads(origin, tickets),
+            Input::Lease { origin, asks } => {
+                for (ticket, ask) in asks {
+                    self.leases.ask(now, origin, ticket, ask);
+                }
+            }
+            Input::Watched(through) => self.store.set_watched(through),
             Input::Peer(message) => self.take_message(message)?,
             Input::PeerUnreachable(member) => self.driver.handle_unreachable(member),
             Input::Tick => {}
@@ -319,7 +329,9 @@ impl Replica {
         if self.phase == Phase::Over {
             return None;
         }
-        let others = [self.journal.next_deadline(), self.store.next_deadline()];
+        let leads = self.phase == Phase::Running && self.leadership.role == Role::Leader;
+        let leases = self.leases.next_deadline().filter(|_| leads);
+        let others = [self.journal.next_deadline(), self.store.next_deadline(), leases];
         others.into_iter().flatten().chain([self.next_tick]).min()
     }
 

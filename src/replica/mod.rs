@@ -4,6 +4,7 @@ mod config;
 mod contacts;
 mod end;
 mod journal;
+mod leases;
 mod machine;
 mod proposals;
 mod space;
@@ -14,6 +15,7 @@ mod turn;
 mod values;
 
 pub use config::{CheckpointPolicy, Config};
+pub use leases::{LeaseAnswer, LeaseAsk};
 pub use machine::Replica;
 pub use start::installed_index;
 pub use values::{

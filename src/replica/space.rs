@@ -10,8 +10,8 @@
 use super::values::Proposal;
 use crate::command::Kind;
 use crate::limits::{
-    PAGE_BYTES, REPLICA_DELETED_KEYS_PER_WRITE, REPLICA_PAGES_PER_WRITE, TREE_BODY_INLINE_BYTES_MAX,
-    TXN_OPS_MAX_DEFAULT,
+    LEASE_CHECKPOINTS_PER_BATCH_MAX, PAGE_BYTES, REPLICA_DELETED_KEYS_PER_WRITE, REPLICA_PAGES_PER_WRITE,
+    TREE_BODY_INLINE_BYTES_MAX, TXN_OPS_MAX_DEFAULT,
 };
 use crate::raft::wide;
 
@@ -64,7 +64,8 @@ pub(super) fn judge(facts: Facts, footprint: Footprint, kind: Kind) -> Space {
 pub(super) fn pages_wanted(facts: Facts, footprint: Footprint, kind: Kind) -> u64 {
     let reserved = match kind {
         Kind::DeleteRange | Kind::Compact | Kind::Noop | Kind::Alarm => 0,
-        Kind::Put | Kind::Txn => facts.pages_reserved,
+        Kind::LeaseRevoke | Kind::LeaseExpire | Kind::LeaseCheckpoint => 0,
+        Kind::Put | Kind::Txn | Kind::LeaseGrant => facts.pages_reserved,
     };
     reserved.saturating_add(footprint.pages(facts.pages_used))
 }
@@ -76,6 +77,9 @@ impl Footprint {
         // The shortest write within a txn takes about 16 bytes.
         let writes = match proposal.kind {
             Kind::Put | Kind::DeleteRange | Kind::Compact | Kind::Alarm => 1,
+            Kind::LeaseGrant | Kind::LeaseRevoke | Kind::LeaseExpire => 1,
+            // The shortest checkpoint takes about 4 bytes.
+            Kind::LeaseCheckpoint => (1 + length / 4).min(LEASE_CHECKPOINTS_PER_BATCH_MAX),
             Kind::Txn => (1 + length / 16).min(TXN_OPS_MAX_DEFAULT),
             Kind::Noop => 0,
         };

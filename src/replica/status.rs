@@ -41,6 +41,7 @@ impl Replica {
             proposals_pending: self.proposals.unanswered(),
             no_space: self.store.is_without_space() || self.journal.is_without_space(),
             compacting: self.store.is_compacting(),
+            leases: self.leases.count(),
             sweeping: self.store.is_sweeping(),
             counts: self.driver.counts(),
             applied_counts,

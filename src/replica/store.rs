@@ -15,7 +15,8 @@ use super::config::{CheckpointPolicy, Config};
 use super::values::{Error, Failure, Pages, Proposal};
 
 use crate::apply::{self, Applier, CommittedEntry, Payload};
-use crate::command::{DeleteRangeRequest, Kind};
+use crate::command::{DeleteRangeRequest, Kind, LeaseExpiry, LeaseRevokeRequest};
+use crate::lease::{self, Lease};
 use crate::limits::{
     RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_CHECKPOINTS_TO_SETTLE,
     REPLICA_COMPACT_PAUSE, REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
@@ -24,7 +25,7 @@ use crate::limits::{
 use crate::mvcc::{self, Compaction, Position, Progress, compact_step, resume_compaction};
 use crate::raft::{Change, Driver, Membership, is_empty_entry, wide};
 use crate::tree::{self, CheckpointDone, CheckpointPlan, GrowPlan, Stamp, Sweep, Tree, TreeId};
-use crate::types::{Now, RaftIndex, Revision};
+use crate::types::{LeaseId, Now, RaftIndex, Revision};
 use crate::wal::{Entry, EntryKind};
 
 /// The row of the System tree that holds the members.
@@ -62,6 +63,10 @@ pub(super) struct Store {
     /// When it may come at the earliest, if it is to cure a lack of space or a long log.
     checkpoint_soon: Now,
     compact_at: Option<Now>,
+    /// Watchers have seen history up to here; a compaction beyond waits for them.
+    watched: Option<Revision>,
+    /// What was applied about leases and is not taken yet.
+    lease_changes: Vec<lease::Change>,
     /// The recovered log: once it is applied, the compaction of the run before is resumed.
     resume_after: Option<RaftIndex>,
     sweep: Option<Sweep>,
@@ -104,6 +109,8 @@ impl Store {
             checkpoint_at: now.after(config.checkpoint.interval),
             checkpoint_soon: now,
             compact_at: compacting.then_some(now),
+            watched: None,
+            lease_changes: Vec::new(),
             resume_after: Some(last),
             sweep: None,
             sweep_began: now,
@@ -172,7 +179,9 @@ impl Store {
         assert!(!entries.is_empty(), "the first entry is a batch");
         let applied = self.applier.apply(&mut self.tree, &entries, want, out).map_err(Error::Apply)?;
         self.counts.add(applied.counts());
-        Ok(applied.index())
+        let index = applied.index();
+        self.lease_changes.extend(applied.into_lease_changes());
+        Ok(index)
     }
 
     /// A change of the group: consensus first, then its row, in the root that has the entry applied.
@@ -247,7 +256,8 @@ impl Store {
 
     /// One step of a compaction, if one is due. Whether it did something.
     pub(super) fn compact_step(&mut self, now: Now) -> Result<bool, Error> {
-        if self.resume_after.is_some() || self.compact_at.is_none_or(|at| now < at) {
+        let held = self.resume_after.is_some() || self.waits_for_watchers();
+        if held || self.compact_at.is_none_or(|at| now < at) {
             return Ok(false);
         }
         let before = self.tree.begin().view().weight(TreeId::Revisions);
@@ -269,6 +279,28 @@ impl Store {
         Ok(true)
     }
 
+    /// Whether there are watchers that must see history before a compaction makes rows of it superfluous.
+    fn waits_for_watchers(&self) -> bool {
+        self.watched.is_some_and(|watched| watched < self.stamp().compacted)
+    }
+
+    /// Watchers have seen history up to a revision; nothing when there are none.
+    pub(super) fn set_watched(&mut self, watched: Option<Revision>) {
+        self.watched = watched;
+    }
+
+    // ---- leases ----
+
+    /// Every lease that the store holds.
+    pub(super) fn leases(&mut self) -> Result<Vec<Lease>, Error> {
+        lease::all(&self.tree.begin().view()).map_err(|error| Error::Store(error.into()))
+    }
+
+    /// What was applied about leases since the last call.
+    pub(super) fn take_lease_changes(&mut self) -> Vec<lease::Change> {
+        std::mem::take(&mut self.lease_changes)
+    }
+
     /// Whether the rows that a compaction to `revision` makes superfluous are gone.
     pub(super) fn is_compacted(&mut self, revision: Revision) -> Result<bool, Error> {
         Ok(self.compact_at.is_none() || Compaction::of(&self.tree.begin().view())?.covers(revision))
@@ -283,6 +315,9 @@ impl Store {
 
     /// Keys that a deletion of a range would delete as things stand. One that cannot be told is for applying to complain of.
     pub(super) fn keys_deleted(&mut self, proposal: &Proposal) -> u64 {
+        if let Some(id) = lease_of(proposal) {
+            return lease::attached_count(&self.tree.begin().view(), id).unwrap_or(0);
+        }
         if proposal.kind != Kind::DeleteRange {
             return 0;
         }
@@ -474,7 +509,7 @@ impl Store {
     pub(super) fn next_deadline(&self) -> Option<Now> {
         let grow = self.grow_retry_at.filter(|_| !self.grow_out);
         let checkpoint = (!self.checkpoint_out).then_some(self.checkpoint_at);
-        let compact = self.compact_at.filter(|_| self.resume_after.is_none());
+        let compact = self.compact_at.filter(|_| self.resume_after.is_none() && !self.waits_for_watchers());
         let sweep = self.sweep.as_ref().map(|_| self.sweep_at);
         [grow, checkpoint, compact, sweep].into_iter().flatten().min()
     }
@@ -499,6 +534,15 @@ pub(super) fn read_membership(tree: &mut Tree) -> Result<Membership, Error> {
 fn committed(entry: &Entry) -> CommittedEntry {
     let payload = if is_empty_entry(entry) { Payload::Nothing } else { Payload::Batch(entry.data.slice(..)) };
     CommittedEntry { index: entry.index, term: entry.term, payload }
+}
+
+/// The lease that a proposal takes away with its keys.
+fn lease_of(proposal: &Proposal) -> Option<LeaseId> {
+    if proposal.kind == Kind::LeaseExpire {
+        return LeaseExpiry::decode(&proposal.payload).ok().map(|expiry| expiry.id);
+    }
+    let revoked = (proposal.kind == Kind::LeaseRevoke).then(|| LeaseRevokeRequest::decode(proposal.payload.slice(..)));
+    revoked?.ok().map(|request| LeaseId(request.id))
 }
 
 fn lacks_pages(error: &Error) -> bool {

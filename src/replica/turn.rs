@@ -7,9 +7,10 @@
 
 use std::time::Duration;
 
+use super::leases::OWN;
 use super::machine::{Confirmed, Phase, Physical, Replica};
-use super::proposals::{Answers, ReadyBatch};
-use super::space::{Facts, Space, judge, pages_wanted};
+use super::proposals::{Answers, ReadyBatch, Waiter};
+use super::space::{Facts, Footprint, Space, judge, pages_wanted};
 use super::store::AppliedStep;
 use super::values::{Error, Output, Refusal};
 use crate::apply;
@@ -19,19 +20,21 @@ use crate::limits::{
     REPLICA_PROPOSALS_MAX, REPLICA_USED_PAGES_RESERVED_PART, WAL_GROUPS_IN_FLIGHT_MAX,
 };
 use crate::mvcc;
-use crate::raft::{ReadTicket, wide};
+use crate::raft::{ReadTicket, Role, wide};
 use crate::types::{Now, Revision, ShardId};
 
 impl Replica {
     /// One turn, from the queue to the answers. Whether another would find work at once.
     pub(super) fn turn(&mut self) -> Result<bool, Error> {
         self.campaign();
+        self.propose_about_leases();
         self.propose();
         self.driver.turn(self.now);
         self.report_leadership();
         self.send();
         self.write();
         self.apply()?;
+        self.answer_about_leases();
         self.store.resume_compaction(self.now, self.driver.appended())?;
         self.serve_reads();
         self.compact()?;
@@ -151,10 +154,32 @@ impl Replica {
         if leadership.leader.is_some() && leadership.leader != self.leadership.leader {
             self.contacts.on_elected(self.now);
         }
+        self.leases.on_leadership(self.now, leadership.role == Role::Leader);
         self.leadership = leadership;
         // What queued for a leader can go now.
         self.stirred |= leadership.leader.is_some() && self.proposals.has_queued();
         self.out.push_back(Output::LeaderChanged(leadership));
+    }
+
+    /// What time alone brings about: expiries and checkpoints, while this member leads.
+    fn propose_about_leases(&mut self) {
+        if self.phase != Phase::Running || self.leadership.role != Role::Leader {
+            return;
+        }
+        for proposal in self.leases.poll_proposals(self.now, self.leadership.term) {
+            let waiter = Waiter { origin: OWN, ticket: 0, since: self.now, physical: false };
+            // Too much is waiting: the lessor asks again later.
+            let footprint = Footprint::of(&proposal, self.store.keys_deleted(&proposal));
+            let _ = self.proposals.push(waiter, proposal, footprint);
+        }
+    }
+
+    fn answer_about_leases(&mut self) {
+        let changes = self.store.take_lease_changes();
+        self.leases.on_changes(self.now, changes);
+        for (origin, answers) in self.leases.take_answers() {
+            self.out.push_back(Output::LeaseAnswers { origin, answers });
+        }
     }
 
     fn send(&mut self) {
@@ -288,7 +313,7 @@ impl Replica {
     }
 
     pub(super) fn give(&mut self, answers: Answers) {
-        for (origin, answers) in answers.into_outputs() {
+        for (origin, answers) in answers.into_outputs().filter(|(origin, _)| *origin != OWN) {
             assert!(!answers.is_empty(), "a shard without answers gets none");
             self.out.push_back(Output::Answers { origin, answers });
         }
@@ -304,6 +329,7 @@ fn physical_revision(outcome: &Outcome) -> Option<Revision> {
         | Response::DeleteRange(_)
         | Response::Txn(_)
         | Response::Noop
+        | Response::Lease(_)
         | Response::Alarm(_) => None,
     }
 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::leases::{LeaseAnswer, LeaseAsk};
 use crate::apply;
 use crate::command::{Kind, Outcome};
 use crate::mvcc;
 use crate::raft::{self, Leadership, Message};
 use crate::tree::{self, CheckpointPlan, GiveBack, GrowPlan};
-use crate::types::{MemberId, RaftIndex, ShardId, Term};
+use crate::types::{MemberId, RaftIndex, Revision, ShardId, Term};
 use crate::wal;
 
 /// One command that a shard wants replicated.
@@ -54,6 +55,16 @@ pub enum Input {
         /// Its numbers for them.
         tickets: Vec<u64>,
     },
+    /// What a shard asks about leases.
+    Lease {
+        /// The shard.
+        origin: ShardId,
+        /// Its numbers for what it asks.
+        asks: Vec<(u64, LeaseAsk)>,
+    },
+    /// Every shard with watchers has looked at history up to this revision: rows that a later compaction makes superfluous
+    /// stay. `None` when no shard has watchers.
+    Watched(Option<Revision>),
     /// A message of another member.
     Peer(Message),
     /// Another member cannot be reached.
@@ -132,6 +143,13 @@ pub enum Output {
         origin: ShardId,
         /// Its answers.
         answers: Vec<Answer>,
+    },
+    /// What a shard asked about leases. Each ticket is answered once.
+    LeaseAnswers {
+        /// The shard.
+        origin: ShardId,
+        /// Its answers.
+        answers: Vec<(u64, LeaseAnswer)>,
     },
     /// Reads that may be served now: what is published has everything that was committed when they were asked.
     ReadReady {
@@ -218,6 +236,8 @@ pub struct Status {
     pub no_space: bool,
     /// Whether a compaction still removes rows.
     pub compacting: bool,
+    /// Leases.
+    pub leases: usize,
     /// Whether pages are moved so that the file can shrink.
     pub sweeping: bool,
     /// Commands and operations applied.

@@ -251,6 +251,8 @@ impl Reply {
             let part = bytes.split_to(room.min(bytes.len()));
             let stream = self.messages().ok_or(Status::CANCELED)?;
             stream.send_data(part, false).map_err(|_| Status::CANCELED)?;
+            // Whoever is sent something may ask whether we are there: grpc-go's clients measure their link so.
+            self.open.on_answer();
         }
         Ok(())
     }

@@ -3,12 +3,18 @@
 use super::member::{Identity, Member, MemberStatus, ProposeError, ReadError};
 use crate::apply::{Applier, CommittedEntry, Payload};
 use crate::command::{BatchBuilder, Kind, Outcome};
+use crate::lease::{self, Lessor, Renewal};
 use crate::mvcc::{self, Progress, compact_step};
+use crate::replica::{LeaseAnswer, LeaseAsk};
+use crate::rpc::frame;
+use crate::service::Watches;
 use crate::tree::{Arena, Config, Pinned, Reader, Tree};
-use crate::types::{BootNonce, ClusterId, MemberId, RaftIndex, Revision, ShardId, Term};
+use crate::types::{BootNonce, ClusterId, MemberId, Now, RaftIndex, Revision, ShardId, Term};
+use crate::watch;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 const MEMBER: MemberId = MemberId(0x2e12_59d4_15f2_a040);
 const NONCE: BootNonce = BootNonce(7);
@@ -23,6 +29,9 @@ struct Inner {
     read_error: Cell<Option<ReadError>>,
     barriers: Cell<u32>,
     damages: RefCell<Vec<mvcc::Error>>,
+    watches: Watches,
+    lessor: RefCell<Lessor>,
+    ids: Cell<u64>,
 }
 
 /// The fake. Clones are the same member.
@@ -50,7 +59,13 @@ impl FakeMember {
             quota_bytes: 2 << 30,
             ..MemberStatus::default()
         };
+        let mut lessor =
+            Lessor::new(lease::Config { election_timeout: Duration::ZERO, checkpoints: false }, Vec::new());
+        lessor.promote(Now(0));
         Self(Rc::new(Inner {
+            watches: Watches::new(watch_config()),
+            lessor: RefCell::new(lessor),
+            ids: Cell::new(0x77),
             reader: tree.shared().reader(ShardId(0)),
             tree: RefCell::new(tree),
             identity,
@@ -91,7 +106,11 @@ impl FakeMember {
         let entry = CommittedEntry { index, term: TERM, payload: Payload::Batch(batch.finish()) };
         let mut answers = Vec::new();
         let applier = Applier::new(MEMBER, NONCE);
-        applier.apply(&mut self.0.tree.borrow_mut(), &[entry], |_| true, &mut answers).unwrap();
+        let applied = applier.apply(&mut self.0.tree.borrow_mut(), &[entry], |_| true, &mut answers).unwrap();
+        for change in applied.into_lease_changes() {
+            self.0.lessor.borrow_mut().on_change(Now(0), &change);
+        }
+        while self.0.watches.work(Now(0), &self.pin(), TERM) == Progress::More {}
         self.set_status(|status| (status.committed, status.applied) = (index, index));
         answers.pop().unwrap().1.map_err(ProposeError::Request)
     }
@@ -119,6 +138,34 @@ impl Member for FakeMember {
         Ok(())
     }
 
+    async fn lease(&self, ask: LeaseAsk) -> Result<LeaseAnswer, ProposeError> {
+        let mut lessor = self.0.lessor.borrow_mut();
+        Ok(match ask {
+            LeaseAsk::Renew(id) => match lessor.renew(Now(0), id) {
+                Renewal::Renewed(seconds) => LeaseAnswer::Renewed(seconds),
+                Renewal::NotFound => LeaseAnswer::NotFound,
+                other @ (Renewal::NotLeader | Renewal::Wait) => panic!("{other:?} at the beginning of time"),
+            },
+            LeaseAsk::Remaining(id) => {
+                lessor.remaining(Now(0), id).map_or(LeaseAnswer::NotFound, LeaseAnswer::Remaining)
+            }
+            LeaseAsk::List => LeaseAnswer::Listed(lessor.list()),
+        })
+    }
+
+    fn watches(&self) -> &Watches {
+        &self.0.watches
+    }
+
+    fn now(&self) -> Now {
+        Now(0)
+    }
+
+    fn next_id(&self) -> u64 {
+        self.0.ids.set(self.0.ids.get() + 1);
+        self.0.ids.get()
+    }
+
     fn pin(&self) -> Pinned {
         self.0.reader.pin()
     }
@@ -133,5 +180,18 @@ impl Member for FakeMember {
 
     fn identity(&self) -> &Identity {
         &self.0.identity
+    }
+}
+
+fn watch_config() -> watch::Config {
+    watch::Config {
+        cluster: ClusterId(0x0482_7a2e_19e1_44c7),
+        member: MEMBER,
+        frame_prefix: frame::prefix,
+        fragment_bytes: 2 << 20,
+        message_bytes_max: crate::limits::RESPONSE_BYTES_MAX,
+        progress_interval: Duration::from_mins(10),
+        bounds: watch::Bounds::default(),
+        seed: 1,
     }
 }

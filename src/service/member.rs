@@ -8,8 +8,10 @@
 
 use crate::command::{Kind, Outcome};
 use crate::mvcc;
+use crate::replica::{LeaseAnswer, LeaseAsk};
+use crate::service::Watches;
 use crate::tree::Pinned;
-use crate::types::{ClusterId, MemberId, RaftIndex, Revision, Term};
+use crate::types::{ClusterId, MemberId, Now, RaftIndex, Revision, Term};
 use bytes::Bytes;
 use std::future::Future;
 
@@ -24,6 +26,18 @@ pub trait Member: Clone + 'static {
 
     /// Resolves when the rows that a compaction to `through` makes superfluous are gone.
     fn compaction_finished(&self, through: Revision) -> impl Future<Output = Result<(), ProposeError>>;
+
+    /// Asks the member's leases something; in the order of the calls, whether they are waited for or not.
+    fn lease(&self, ask: LeaseAsk) -> impl Future<Output = Result<LeaseAnswer, ProposeError>>;
+
+    /// The watchers of this executor.
+    fn watches(&self) -> &Watches;
+
+    /// The monotonic time.
+    fn now(&self) -> Now;
+
+    /// An id that this cluster has not used: etcd's way of making them.
+    fn next_id(&self) -> u64;
 
     /// The newest root, kept for as long as the value lives.
     fn pin(&self) -> Pinned;

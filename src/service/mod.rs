@@ -8,6 +8,7 @@ mod header;
 mod health;
 mod http;
 mod kv;
+mod lease;
 mod maintenance;
 mod member;
 mod metrics;
@@ -19,7 +20,10 @@ mod server;
 mod status;
 #[cfg(test)]
 mod tests;
+mod watch;
+mod watches;
 
 pub use member::{Identity, Member, MemberRecord, MemberStatus, ProposeError, ReadError, Timeout};
 pub use router::serve_connection;
 pub use server::{Service, Settings};
+pub use watches::Watches;

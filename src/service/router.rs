@@ -5,7 +5,7 @@
 
 use super::member::Member;
 use super::server::Service;
-use super::{alarm, cluster, health, http, kv, maintenance, range};
+use super::{alarm, cluster, health, http, kv, lease, maintenance, range, watch};
 use crate::metrics::Method;
 use crate::rpc::{self, Call, Code, Handler, HttpRequest, HttpResponse, Status};
 use futures_lite::io::{AsyncRead, AsyncWrite};
@@ -34,6 +34,12 @@ impl<M: Member> Service<M> {
             Method::KvDeleteRange => self.unary((call, method), false, kv::delete_range).await,
             Method::KvCompact => self.unary((call, method), false, kv::compact).await,
             Method::KvRangeStream => Box::pin(range::range_stream(self, call)).await,
+            Method::Watch => Box::pin(watch::watch(self, call)).await,
+            Method::LeaseGrant => self.unary((call, method), false, lease::grant).await,
+            Method::LeaseRevoke => self.unary((call, method), false, lease::revoke).await,
+            Method::LeaseKeepAlive => Box::pin(lease::keep_alive(self, call)).await,
+            Method::LeaseTimeToLive => self.unary((call, method), false, lease::time_to_live).await,
+            Method::LeaseLeases => self.unary((call, method), false, lease::leases).await,
             Method::MaintenanceStatus => self.unary((call, method), true, maintenance::status).await,
             Method::MaintenanceHashKV => self.unary((call, method), false, maintenance::hash_kv).await,
             Method::MaintenanceAlarm => self.unary((call, method), false, alarm::alarm).await,
@@ -42,13 +48,7 @@ impl<M: Member> Service<M> {
             Method::HealthList => self.unary((call, method), true, health::list).await,
             Method::HealthWatch => Box::pin(health::watch(self, call)).await,
             // Still to come.
-            Method::Watch
-            | Method::LeaseKeepAlive
-            | Method::LeaseGrant
-            | Method::LeaseLeases
-            | Method::LeaseRevoke
-            | Method::LeaseTimeToLive
-            | Method::MaintenanceDefragment
+            Method::MaintenanceDefragment
             | Method::MaintenanceDowngrade
             | Method::MaintenanceHash
             | Method::MaintenanceMoveLeader
@@ -84,8 +84,14 @@ fn go_nowhere(call: Call) {
 }
 
 /// The services that have at least one method here.
-const SERVICES: [&str; 4] =
-    ["etcdserverpb.KV", "etcdserverpb.Maintenance", "etcdserverpb.Cluster", "grpc.health.v1.Health"];
+const SERVICES: [&str; 6] = [
+    "etcdserverpb.KV",
+    "etcdserverpb.Watch",
+    "etcdserverpb.Lease",
+    "etcdserverpb.Maintenance",
+    "etcdserverpb.Cluster",
+    "grpc.health.v1.Health",
+];
 
 /// What grpc-go says of a path that leads nowhere.
 fn nowhere(path: &str) -> Status {

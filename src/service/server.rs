@@ -32,6 +32,8 @@ pub struct Settings {
     pub txn_ops_max: usize,
     /// Streams open at once on one connection: `--max-concurrent-streams`.
     pub streams_max: u32,
+    /// The shortest time to live of a lease, seconds: it follows from the election timeout.
+    pub lease_ttl_seconds_min: i64,
 }
 
 impl Default for Settings {
@@ -40,6 +42,7 @@ impl Default for Settings {
             request_bytes_max: limits::REQUEST_BYTES_MAX_DEFAULT,
             txn_ops_max: limits::TXN_OPS_MAX_DEFAULT,
             streams_max: limits::STREAMS_PER_CONNECTION_MAX,
+            lease_ttl_seconds_min: 2,
         }
     }
 }
@@ -113,14 +116,13 @@ impl<M: Member> Service<M> {
     }
 
     /// What metadata demands, checked before the request itself.
-    fn admit(&self, head: &Head, answers: Answers, learner_serves: bool) -> Result<(), Error> {
+    pub(super) fn admit(&self, head: &Head, shape: Shape, learner_serves: bool) -> Result<(), Error> {
         let status = self.member().status();
         if status.is_learner && !learner_serves {
             return Err(Error::NotForLearner);
         }
         let version = head.header(&CLIENT_API_VERSION).unwrap_or(b"unknown");
         let version = std::str::from_utf8(version).map_err(|_| Error::InvalidClientApiVersion)?;
-        let shape = if answers == Answers::One { Shape::Unary } else { Shape::ServerStream };
         self.front().clients.count(version, shape);
         if status.leader.0 == 0 && head.header(&HAS_LEADER) == Some(b"true") {
             return Err(Error::NoLeader);
@@ -140,7 +142,8 @@ impl<M: Member> Service<M> {
         self.front().message_received_bytes.add(u64::try_from(message.len()).unwrap_or(u64::MAX));
         let request = R::decode(message.clone()).map_err(|_| Error::Undecodable(answers))?;
         observed.on_request();
-        self.admit(head, answers, learner_serves(&request))?;
+        let shape = if answers == Answers::One { Shape::Unary } else { Shape::ServerStream };
+        self.admit(head, shape, learner_serves(&request))?;
         Ok((request, message))
     }
 

@@ -119,6 +119,8 @@ fn of_request(error: &mvcc::Error) -> Status {
         E::ValueProvided => (Code::InvalidArgument, "etcdserver: value is provided"),
         E::LeaseProvided => (Code::InvalidArgument, "etcdserver: lease is provided"),
         E::LeaseNotFound => (Code::NotFound, "etcdserver: requested lease not found"),
+        E::LeaseExists => (Code::FailedPrecondition, "etcdserver: lease already exists"),
+        E::LeaseTtlTooLarge => (Code::OutOfRange, "etcdserver: too large lease TTL"),
         E::TooManyOps => (Code::InvalidArgument, "etcdserver: too many operations in txn request"),
         E::DuplicateKey => (Code::InvalidArgument, "etcdserver: duplicate key given in txn request"),
         E::InvalidSortOption => (Code::InvalidArgument, "etcdserver: invalid sort option"),
@@ -181,7 +183,7 @@ mod tests {
     fn codes_and_texts_are_etcds() {
         use mvcc::Error as E;
         let request = |error| Error::Request(error);
-        let table: [(Error, u8, &str); 27] = [
+        let table: [(Error, u8, &str); 29] = [
             (request(E::EmptyKey), 3, "etcdserver: key is not provided"),
             (request(E::KeyNotFound), 3, "etcdserver: key not found"),
             (request(E::ValueProvided), 3, "etcdserver: value is provided"),
@@ -192,6 +194,8 @@ mod tests {
             (request(E::Compacted), 11, "etcdserver: mvcc: required revision has been compacted"),
             (request(E::FutureRevision), 11, "etcdserver: mvcc: required revision is a future revision"),
             (request(E::LeaseNotFound), 5, "etcdserver: requested lease not found"),
+            (request(E::LeaseExists), 9, "etcdserver: lease already exists"),
+            (request(E::LeaseTtlTooLarge), 11, "etcdserver: too large lease TTL"),
             (request(E::StreamSortUnsupported), 12, "RangeStream does not support custom sort orders"),
             (request(E::StreamFiltersUnsupported), 12, "RangeStream does not support revision filters"),
             (Error::InvalidClientApiVersion, 3, "etcdserver: invalid client api version"),

@@ -287,7 +287,7 @@ fn failures_of_the_member_are_told_as_etcd_tells_them() {
 fn what_is_not_served_yet_is_unimplemented() {
     run(|world| async move {
         for (path, text) in [
-            ("/etcdserverpb.Lease/LeaseGrant", "unknown service etcdserverpb.Lease"),
+            ("/v3lockpb.Lock/Lock", "unknown service v3lockpb.Lock"),
             ("/etcdserverpb.Maintenance/Hash", "unknown method Hash for service etcdserverpb.Maintenance"),
             ("/etcdserverpb.Cluster/MemberAdd", "unknown method MemberAdd for service etcdserverpb.Cluster"),
             ("/nowhere", "malformed method name: \"/nowhere\""),

@@ -6,6 +6,7 @@
 //! - After `Stopped` or `Fatal` nothing more is answered or written; the task ends and says which it was.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::shard::mesh::{Board, Reading, ToFront, ToReplica};
 use crate::shard::meter::Meter;
 use crate::shard::notify::Notify;
 use crate::tree::{CheckpointPlan, GiveBack, GrowPlan};
-use crate::types::ShardId;
+use crate::types::{Revision, ShardId};
 use crate::wal::{AppendPlan, SealPlan, SegmentPlan};
 use crate::{limits, log};
 
@@ -35,6 +36,8 @@ use crate::{limits, log};
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     inputs: RefCell<Vec<Input>>,
+    /// What shards said of their watchers.
+    watched: RefCell<Vec<(ShardId, Option<Revision>)>>,
     filled: Notify,
 }
 
@@ -53,11 +56,45 @@ impl Inbox {
         if let Some(ticket) = batch.read {
             self.put(Input::Read { origin, tickets: vec![ticket] });
         }
+        if !batch.leases.is_empty() {
+            self.put(Input::Lease { origin, asks: batch.leases });
+        }
+        if let Some(watched) = batch.watched {
+            self.watched.borrow_mut().push((origin, watched));
+            self.filled.ring();
+        }
     }
 
     /// Wakes the replica's task: the front beside it has something.
     pub(super) fn ring(&self) {
         self.filled.ring();
+    }
+}
+
+/// The shards that have watchers.
+#[derive(Debug, Default)]
+struct Audience {
+    /// Up to which revision each was told of changes, as far as is known here.
+    watched: BTreeMap<ShardId, Revision>,
+    /// The revision and the compacted one that they heard of last.
+    told: (Revision, Revision),
+}
+
+impl Audience {
+    /// Notes what a shard said; whether its watchers are new.
+    fn set(&mut self, shard: ShardId, watched: Option<Revision>) -> bool {
+        match watched {
+            Some(through) => self.watched.insert(shard, through).is_none(),
+            None => {
+                self.watched.remove(&shard);
+                false
+            }
+        }
+    }
+
+    /// What all of them have been told.
+    fn least(&self) -> Option<Revision> {
+        self.watched.values().min().copied()
     }
 }
 
@@ -80,6 +117,7 @@ pub(super) struct Engine {
     board: Arc<Board>,
     meter: Meter,
     clock: Clock,
+    audience: Audience,
     logger: log::Logger,
     /// Whether space was lacking after the last turn.
     no_space: bool,
@@ -107,6 +145,7 @@ impl Engine {
             board,
             meter,
             clock: Clock::start(),
+            audience: Audience::default(),
             logger,
             no_space: false,
             stopping: false,
@@ -117,6 +156,7 @@ impl Engine {
     pub(super) async fn run(mut self) -> Result<(), Error> {
         loop {
             self.publish();
+            self.tell_of_changes();
             self.wait().await;
             let turn = Stopwatch::start();
             for input in self.inbox.inputs.take() {
@@ -124,6 +164,7 @@ impl Engine {
                 self.replica.handle(self.clock.now(), input);
             }
             self.take_own_front();
+            self.take_watched();
             let mut due = self.replica.next_deadline().is_some_and(|deadline| deadline <= self.clock.now());
             loop {
                 if std::mem::take(&mut due) {
@@ -147,6 +188,34 @@ impl Engine {
         }
         if let Some(ticket) = batch.read {
             self.replica.handle(now, Input::Read { origin, tickets: vec![ticket] });
+        }
+        if !batch.leases.is_empty() {
+            self.replica.handle(now, Input::Lease { origin, asks: batch.leases });
+        }
+        if let Some(watched) = batch.watched {
+            self.inbox.watched.borrow_mut().push((origin, watched));
+        }
+    }
+
+    /// What shards said of their watchers goes to the replica as one figure. A shard whose watchers are new may have missed
+    /// a change meanwhile.
+    fn take_watched(&mut self) {
+        for (shard, watched) in self.inbox.watched.take() {
+            if self.audience.set(shard, watched) {
+                self.tell(shard, |message| message.changed = true);
+            }
+            self.replica.handle(self.clock.now(), Input::Watched(self.audience.least()));
+        }
+    }
+
+    /// Shards with watchers hear that there is a newer root.
+    fn tell_of_changes(&mut self) {
+        let stamp = self.replica.tree().stamp();
+        let newest = (stamp.revision, stamp.compacted);
+        if std::mem::replace(&mut self.audience.told, newest) != newest {
+            for shard in self.audience.watched.keys() {
+                self.tell(*shard, |message| message.changed = true);
+            }
         }
     }
 
@@ -202,6 +271,7 @@ impl Engine {
             Output::Grow(plan) => self.grow(plan),
             Output::GiveBack(space) => self.give_back(&space),
             Output::Answers { origin, answers } => self.tell(origin, |message| message.answers.extend(answers)),
+            Output::LeaseAnswers { origin, answers } => self.tell(origin, |message| message.leases.extend(answers)),
             Output::ReadReady { origin, tickets, .. } => {
                 self.tell(origin, |message| message.reads.extend(tickets.into_iter().map(|ticket| (ticket, Ok(())))));
             }

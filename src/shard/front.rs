@@ -11,11 +11,12 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::command::{Kind, Outcome};
-use crate::replica::{Proposal, Refusal};
+use crate::replica::{LeaseAnswer, LeaseAsk, Proposal, Refusal};
 use crate::shard::mesh::{ToFront, ToReplica};
 use crate::shard::notify::Notify;
-use crate::shard::oneshot::{Promise, oneshot};
+use crate::shard::oneshot::{Answer, Promise, oneshot};
 use crate::shard::waiting::Waiting;
+use crate::types::Revision;
 
 type Reader = Promise<Result<(), Refusal>>;
 
@@ -33,9 +34,14 @@ pub(super) struct Front {
     outbox: RefCell<ToReplica>,
     proposals: RefCell<Waiting<Result<Outcome, Refusal>>>,
     rounds: RefCell<Rounds>,
+    leases: RefCell<Waiting<LeaseAnswer>>,
+    /// What was last told of the watchers here.
+    watched: Cell<Option<Revision>>,
     connections: Cell<u64>,
     /// Rung when a connection ends.
     pub(super) connection_closed: Notify,
+    /// Rung when there is a newer root, for the watchers here.
+    pub(super) changed: Notify,
     /// Rung when the outbox is no longer empty.
     pub(super) outbox_filled: Notify,
 }
@@ -55,6 +61,29 @@ impl Front {
         self.rounds.borrow_mut().gathering.push(promise);
         self.outbox_filled.ring();
         answer.await.unwrap_or(Err(Refusal::Stopped))
+    }
+
+    /// Asks the replica's leases something, at once; the answer can be waited for.
+    pub(super) fn lease(&self, ask: LeaseAsk) -> Answer<LeaseAnswer> {
+        let (ticket, answer) = self.leases.borrow_mut().register();
+        self.outbox.borrow_mut().leases.push((ticket, ask));
+        self.outbox_filled.ring();
+        answer
+    }
+
+    /// How far the watchers here were told of changes, in a store that is compacted to `compacted`. The replica hears of it
+    /// when watchers come or go and when a compaction waits for them.
+    pub(super) fn on_watched(&self, watched: Option<Revision>, compacted: Revision) {
+        let news = match (self.watched.get(), watched) {
+            (None, None) => false,
+            (Some(told), Some(_)) => told < compacted,
+            (None, Some(_)) | (Some(_), None) => true,
+        };
+        if news {
+            self.watched.set(watched);
+            self.outbox.borrow_mut().watched = Some(watched);
+            self.outbox_filled.ring();
+        }
     }
 
     /// Everything that gathered since the last call. The readers among it are released by one round.
@@ -77,6 +106,14 @@ impl Front {
             proposals.answer(ticket, answer);
         }
         drop(proposals);
+        let mut leases = self.leases.borrow_mut();
+        for (ticket, answer) in message.leases.drain(..) {
+            leases.answer(ticket, answer);
+        }
+        drop(leases);
+        if message.changed {
+            self.changed.ring();
+        }
         for (ticket, outcome) in message.reads.drain(..) {
             self.release(ticket, &outcome);
         }

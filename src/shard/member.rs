@@ -9,14 +9,15 @@ use bytes::Bytes;
 use crate::command::{Kind, Outcome};
 use crate::disk::open::Paths;
 use crate::metrics::{self, Registry};
-use crate::replica::{Refusal, TimeoutCause};
-use crate::service::{Identity, Member, MemberStatus, ProposeError, ReadError, Timeout};
+use crate::replica::{LeaseAnswer, LeaseAsk, Refusal, TimeoutCause};
+use crate::service::{Identity, Member, MemberStatus, ProposeError, ReadError, Timeout, Watches};
+use crate::shard::clock::Clock;
 use crate::shard::front::Front;
 use crate::shard::mesh::Board;
 use crate::shard::report::DamageLog;
 use crate::tree::{Pinned, Reader};
-use crate::types::{Revision, ShardId};
-use crate::{log, mvcc};
+use crate::types::{Now, Revision, ShardId};
+use crate::{log, mvcc, watch};
 
 /// What is the same for every shard.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Common {
     pub paths: Paths,
     /// The process's log.
     pub logger: log::Logger,
+    /// The bounds and words of watchers.
+    pub watch: watch::Config,
     /// What all shards count.
     pub registry: Arc<Registry>,
 }
@@ -44,6 +47,8 @@ struct Inner {
     front: Rc<Front>,
     reader: Reader,
     common: Common,
+    watches: Watches,
+    clock: Clock,
     damage: DamageLog,
     cells: Arc<metrics::Front>,
 }
@@ -53,7 +58,8 @@ impl LocalMember {
     pub(super) fn new(front: Rc<Front>, reader: Reader, common: Common, shard: ShardId) -> Self {
         let cells = Arc::clone(common.registry.front(shard));
         let damage = DamageLog::new(common.logger.clone(), &common.paths.tree);
-        Self(Rc::new(Inner { front, reader, common, damage, cells }))
+        let (clock, watches) = (Clock::start(), Watches::new(common.watch.clone()));
+        Self(Rc::new(Inner { front, reader, common, watches, clock, damage, cells }))
     }
 }
 
@@ -78,6 +84,23 @@ impl Member for LocalMember {
     /// The replica answers a physical compaction only when its rows are gone, so the outcome was the proof.
     async fn compaction_finished(&self, _through: Revision) -> Result<(), ProposeError> {
         Ok(())
+    }
+
+    fn lease(&self, ask: LeaseAsk) -> impl Future<Output = Result<LeaseAnswer, ProposeError>> {
+        let answer = self.0.front.lease(ask);
+        async { answer.await.ok_or(ProposeError::Stopped) }
+    }
+
+    fn watches(&self) -> &Watches {
+        &self.0.watches
+    }
+
+    fn now(&self) -> Now {
+        self.0.clock.now()
+    }
+
+    fn next_id(&self) -> u64 {
+        self.0.common.board.next_id()
     }
 
     fn pin(&self) -> Pinned {

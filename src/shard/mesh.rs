@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::command::Outcome;
 use crate::net::Connection;
-use crate::replica::{Proposal, Refusal};
-use crate::types::{MemberId, RaftIndex, Term};
+use crate::replica::{LeaseAnswer, LeaseAsk, Proposal, Refusal};
+use crate::types::{MemberId, RaftIndex, Revision, Term};
 
 /// From a front shard to the replica's.
 #[derive(Debug, Default)]
@@ -20,6 +20,10 @@ pub(super) struct ToReplica {
     pub(super) proposals: Vec<Proposal>,
     /// A ticket for the reads that gathered, all released by one read-index round.
     pub(super) read: Option<u64>,
+    /// Questions about leases, each with the ticket its answer will carry.
+    pub(super) leases: Vec<(u64, LeaseAsk)>,
+    /// Up to which revision the shard's watchers were told of changes, when that is news; nothing when it has none.
+    pub(super) watched: Option<Option<Revision>>,
     /// Connections that ended since the last message, so that new ones go where there are fewest.
     pub(super) connections_closed: u64,
     /// Whether the shard was told to stop and its calls are finished.
@@ -33,6 +37,10 @@ pub(super) struct ToFront {
     pub(super) answers: Vec<(u64, Result<Outcome, Refusal>)>,
     /// Read tickets: `Ok` when this process has applied what they must see.
     pub(super) reads: Vec<(u64, Result<(), Refusal>)>,
+    /// Answers about leases, by ticket.
+    pub(super) leases: Vec<(u64, LeaseAnswer)>,
+    /// Whether there is a newer root, for a shard that has watchers.
+    pub(super) changed: bool,
     /// Connections to serve from now on.
     pub(super) connections: Vec<Connection>,
     /// Whether to end all connections and stop.
@@ -42,14 +50,16 @@ pub(super) struct ToFront {
 impl ToReplica {
     /// Whether there is nothing to send.
     pub(super) fn is_empty(&self) -> bool {
-        self.proposals.is_empty() && self.read.is_none() && self.connections_closed == 0 && !self.drained
+        let asks = !self.proposals.is_empty() || self.read.is_some() || !self.leases.is_empty();
+        !asks && self.watched.is_none() && self.connections_closed == 0 && !self.drained
     }
 }
 
 impl ToFront {
     /// Whether there is nothing to send.
     pub(super) fn is_empty(&self) -> bool {
-        self.answers.is_empty() && self.reads.is_empty() && self.connections.is_empty() && !self.stop
+        let answers = !self.answers.is_empty() || !self.reads.is_empty() || !self.leases.is_empty();
+        !answers && !self.changed && self.connections.is_empty() && !self.stop
     }
 }
 
@@ -57,6 +67,8 @@ impl ToFront {
 /// moments, which is all that `Status` promises.
 #[derive(Debug, Default)]
 pub struct Board {
+    /// The last id that was made here.
+    id: AtomicU64,
     leader: AtomicU64,
     term: AtomicU64,
     committed: AtomicU64,
@@ -86,6 +98,16 @@ pub(super) struct Reading {
 }
 
 impl Board {
+    /// A board with nothing on it; the first id made here comes after `id`.
+    pub fn new(id: u64) -> Self {
+        Self { id: AtomicU64::new(id), ..Self::default() }
+    }
+
+    /// An id that nobody had before: etcd's member and start time, counted up.
+    pub(super) fn next_id(&self) -> u64 {
+        self.id.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+
     /// Puts a new reading up.
     pub(super) fn publish(&self, reading: &Reading) {
         self.leader.store(reading.leader.0, Ordering::Relaxed);

@@ -113,6 +113,9 @@ fn operation(kind: Kind) -> Option<Operation> {
         Kind::Txn => Some(Operation::Txn),
         Kind::Compact => Some(Operation::Compaction),
         Kind::Alarm => Some(Operation::Alarm),
+        Kind::LeaseGrant => Some(Operation::LeaseGrant),
+        Kind::LeaseRevoke | Kind::LeaseExpire => Some(Operation::LeaseRevoke),
+        Kind::LeaseCheckpoint => Some(Operation::LeaseCheckpoint),
         Kind::Noop => None,
     }
 }

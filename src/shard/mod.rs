@@ -12,6 +12,7 @@ mod oneshot;
 mod report;
 mod server;
 mod signals;
+mod telling;
 mod waiting;
 
 pub use member::Common;

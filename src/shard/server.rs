@@ -32,6 +32,7 @@ use crate::shard::member::{Common, LocalMember};
 use crate::shard::mesh::{ToFront, ToReplica};
 use crate::shard::report::end_of_replica;
 use crate::shard::signals::StopSignals;
+use crate::shard::telling::tell_watchers;
 use crate::tree;
 use crate::types::ShardId;
 use crate::{limits, log};
@@ -121,6 +122,7 @@ struct FrontStart {
 #[derive(Clone)]
 struct Serving {
     front: Rc<Front>,
+    member: LocalMember,
     service: Service<LocalMember>,
     shutdown: Shutdown,
 }
@@ -131,8 +133,13 @@ impl Serving {
         let registry = Arc::clone(&common.registry);
         let member = LocalMember::new(Rc::clone(&front), shared.reader(shard), common, shard);
         let shutdown = Shutdown::default();
-        let service = Service::counted(member, settings, shutdown.clone(), (registry, shard));
-        Self { front, service, shutdown }
+        let service = Service::counted(member.clone(), settings, shutdown.clone(), (registry, shard));
+        Self { front, service, member, shutdown }
+    }
+
+    /// Tells this shard's watchers of changes from now on.
+    fn tell_watchers(&self) -> glommio::Task<()> {
+        glommio::spawn_local(tell_watchers(Rc::clone(&self.front), self.member.clone()))
     }
 
     fn serve(&self, connection: Connection) {
@@ -168,6 +175,7 @@ async fn run_front(start: FrontStart) {
     // Together: an end waits for its other end, and the other shard may begin with the other channel.
     let (to_replica, from_replica) = zip(start.to_replica.connect(), start.from_replica.connect()).await;
     let front = Rc::clone(&serving.front);
+    let telling = serving.tell_watchers();
     let sending = glommio::spawn_local(async move {
         loop {
             let batch = front.take_outbox();
@@ -192,6 +200,7 @@ async fn run_front(start: FrontStart) {
         }
     }
     sending.cancel().await;
+    telling.cancel().await;
 }
 
 /// The shards as the first one sees them, for sharing connections out.
@@ -258,6 +267,7 @@ async fn run_first(plan: Plan, ends: Vec<LinkEnds>, logger: log::Logger) -> Resu
         tasks.push(glommio::spawn_local(send_gathered(Rc::clone(&links[at]), sender)));
         tasks.push(glommio::spawn_local(receive(at, receiver, Rc::clone(&inbox), Rc::clone(&shards))));
     }
+    tasks.push(serving.tell_watchers());
     tasks.push(glommio::spawn_local(ring_for_own_front(Rc::clone(&serving.front), Rc::clone(&inbox))));
 
     let files = Files { log: Rc::new(LogFiles::new(&plan.common.paths.wal)), tree: plan.tree_file };

@@ -161,6 +161,16 @@ impl Connection {
         Ok(InFlight { response, _body: body, path: call.path.clone() })
     }
 
+    /// Opens a call that sends nothing yet.
+    pub(super) async fn open_stream(&self, call: &Call) -> Result<(ResponseFuture, h2::SendStream<Bytes>), Lost> {
+        let mut sender = within("stream", async {
+            self.sender.clone().ready().await.map_err(|error| Lost(format!("connection: {error}")))
+        })
+        .await?;
+        let request = request(call).map_err(|error| Lost(format!("request: {error}")))?;
+        sender.send_request(request, false).map_err(|error| Lost(format!("send: {error}")))
+    }
+
     /// Sends a call and waits for its answer.
     pub(crate) async fn call(&self, call: &Call) -> Result<Answer, Lost> {
         self.send(call).await?.answer().await

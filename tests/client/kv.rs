@@ -82,6 +82,14 @@ impl Client {
         txn: "KV/Txn", TxnRequest => TxnResponse;
         /// KV.Compact.
         compact: "KV/Compact", CompactionRequest => CompactionResponse;
+        /// Lease.LeaseGrant.
+        lease_grant: "Lease/LeaseGrant", LeaseGrantRequest => LeaseGrantResponse;
+        /// Lease.LeaseRevoke.
+        lease_revoke: "Lease/LeaseRevoke", LeaseRevokeRequest => LeaseRevokeResponse;
+        /// Lease.LeaseTimeToLive.
+        lease_time_to_live: "Lease/LeaseTimeToLive", LeaseTimeToLiveRequest => LeaseTimeToLiveResponse;
+        /// Lease.LeaseLeases.
+        lease_leases: "Lease/LeaseLeases", LeaseLeasesRequest => LeaseLeasesResponse;
         /// Maintenance.Status.
         status: "Maintenance/Status", StatusRequest => StatusResponse;
         /// Maintenance.HashKV.

@@ -9,6 +9,7 @@
 // Each test target uses its own part of this module.
 #![allow(dead_code, unused_imports)]
 
+mod duplex;
 mod grpc;
 mod http;
 mod kv;
@@ -17,6 +18,7 @@ mod process;
 mod random;
 mod scratch;
 
+pub(crate) use duplex::{Duplex, Received};
 pub(crate) use grpc::{Answer, Call, Connection, Frame, InFlight, Lost, frame};
 pub(crate) use http::{HttpAnswer, http_get};
 pub(crate) use kv::{CallError, Client, Status, code};

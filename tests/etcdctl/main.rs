@@ -14,3 +14,4 @@ mod metrics;
 mod process;
 mod run;
 mod text;
+mod watch_lease;

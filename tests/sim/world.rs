@@ -512,6 +512,8 @@ impl World {
                     self.answered(ticket, answer)?;
                 }
             }
+            // Nobody in this world asks about leases.
+            Output::LeaseAnswers { .. } => {}
             Output::ReadReady { tickets, .. } => {
                 for ticket in tickets {
                     self.serve_read(ticket)?;

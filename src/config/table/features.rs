@@ -26,8 +26,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Kind::Duration,
         "0s",
         "Time between two progress notifications of a quiet watch; 0 is 10m.",
-    )
-    .not_yet("watches"),
+    ),
     flag("downgrade-check-time", Kind::Duration, "5s", "Time between two looks at a downgrade's progress.")
         .not_yet("downgrades"),
     flag("warning-apply-duration", Kind::Duration, "100ms", "Time from which applying a request is logged as slow.")

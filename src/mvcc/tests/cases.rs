@@ -13,7 +13,7 @@ use crate::mvcc::{
     Compaction, Error, Position, Progress, Scan, Want, Work, Writer, compact_step, range, resume_compaction,
 };
 use crate::tree::{Stamp, Tree, TreeId};
-use crate::types::Revision;
+use crate::types::{LeaseId, Revision};
 
 fn text(word: &str) -> Bytes {
     Bytes::copy_from_slice(word.as_bytes())
@@ -241,7 +241,7 @@ fn leases_are_looked_up_attached_and_detached() {
     assert_eq!(answer(&mut tree, leased("a", 5)), Err(Error::LeaseNotFound));
     let mut granting = tree.begin();
     for lease in [5i64, -6] {
-        granting.insert(TreeId::Leases, &(lease.cast_unsigned() ^ (1 << 63)).to_be_bytes(), &[], &[], true).unwrap();
+        crate::lease::grant(&mut granting, LeaseId(lease), 10).unwrap();
     }
     granting.commit(Stamp { revision: Revision(1), compacted: Revision(-1), ..Stamp::default() });
     let attached = |tree: &Tree| pin(tree).view().weight(TreeId::LeaseKeys);
@@ -262,7 +262,7 @@ fn leases_are_looked_up_attached_and_detached() {
 fn keys_only_has_no_lease_unless_sorted_by_value() {
     let mut tree = new_tree();
     let mut granting = tree.begin();
-    granting.insert(TreeId::Leases, &(5u64 ^ (1 << 63)).to_be_bytes(), &[], &[], true).unwrap();
+    crate::lease::grant(&mut granting, LeaseId(5), 10).unwrap();
     granting.commit(Stamp { revision: Revision(1), compacted: Revision(-1), ..Stamp::default() });
     done(&mut tree, Command::Put(PutRequest { lease: 5, ..put("a", "v") }));
     for (target, lease) in [(0, 0), (1, 0), (3, 0), (4, 5)] {

@@ -170,6 +170,7 @@ impl Model {
                 ModelAnswer::Compact(compact.revision)
             }
             Command::Noop | Command::Alarm(_) => ModelAnswer::Noop,
+            Command::Lease(_) => unreachable!("no test here has leases granted"),
         };
         self.current = self.seen();
         self.pending = 0;

@@ -35,6 +35,7 @@ pub(crate) fn run(tree: &mut Tree, command: &Command, want: Want) -> Result<Outc
         Command::Txn(request) => Response::Txn(writer.txn(request, want)?),
         Command::Compact(compact) => Response::Compact { compacted: writer.compact(compact)?, physical_wait: false },
         Command::Noop | Command::Alarm(_) => Response::Noop,
+        Command::Lease(_) => unreachable!("no test here has leases granted"),
     };
     let position = writer.position();
     txn.commit(Stamp { revision: position.current, compacted: position.compacted, ..stamp });

@@ -290,6 +290,8 @@ impl World {
                 self.note(&format!("{answers:?}"));
                 answers.into_iter().for_each(|(ticket, answer)| self.answered(ticket, answer));
             }
+            // Nobody in this world asks about leases.
+            Output::LeaseAnswers { .. } => {}
             Output::ReadReady { origin, tickets, index } => {
                 assert_eq!(origin, ShardId(at));
                 self.serve(at, &tickets, index);

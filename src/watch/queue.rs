@@ -1,0 +1,51 @@
+//! What waits to be sent on one stream, and what that costs.
+//!
+//! Invariants
+//! - In the order in which it happened; nothing is dropped or overtaken.
+//! - Events that follow each other in the queue and share their bytes are counted once.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::message::{Content, Message};
+use crate::limits::WATCH_MESSAGE_BYTES;
+
+/// The messages, each with what it was counted for.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    messages: VecDeque<(Message, usize)>,
+    bytes: usize,
+}
+
+fn are_same(one: &Bytes, other: &Bytes) -> bool {
+    one.as_ptr() == other.as_ptr() && one.len() == other.len()
+}
+
+impl Queue {
+    /// Puts a message at the end; what it costs.
+    pub(super) fn push(&mut self, message: Message) -> usize {
+        let before = self.messages.back().map(|(before, _)| &before.content);
+        let shared = match (&message.content, before) {
+            (Content::Events(events, _), Some(Content::Events(before, _))) => are_same(events, before),
+            _ => false,
+        };
+        let cost = WATCH_MESSAGE_BYTES + if shared { 0 } else { message.content.events().len() };
+        self.bytes += cost;
+        self.messages.push_back((message, cost));
+        cost
+    }
+
+    /// Takes the first message out, and what it cost.
+    pub(super) fn pop(&mut self) -> Option<(Message, usize)> {
+        let (message, cost) = self.messages.pop_front()?;
+        self.bytes -= cost;
+        assert!(!self.messages.is_empty() || self.bytes == 0, "an empty queue costs nothing");
+        Some((message, cost))
+    }
+
+    /// What all of it costs.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
