@@ -502,6 +502,9 @@ pub const WAL_LOCK_TRIES: u32 = 2500;
 /// Pages of a new tree file: 16 MiB, so that a small store never grows.
 pub const TREE_PAGES_AT_START: u64 = 4096;
 
+/// Ranges of memory that one system call gives advice about: the kernel's bound for a vector.
+pub const ADVICE_RANGES_MAX: usize = 1024;
+
 /// Pages that a checkpoint writes with one system call (256 KiB).
 pub const CHECKPOINT_WRITE_PAGES: usize = 64;
 

@@ -31,21 +31,25 @@ pub fn run(file: &TreeFile, shared: &Shared, plan: &CheckpointPlan, pace: Durati
     let (page, bytes) = plan.meta();
     file.write_pages(page, bytes)?;
     file.sync()?;
-    for range in plan.ranges() {
-        file.drop_private(range.first, range.count);
-        shared.forget_verified(range);
+    let ranges: Vec<_> = plan.ranges().collect();
+    for some in ranges.chunks(limits::ADVICE_RANGES_MAX) {
+        // In this order: a copy of our own has no checksum to check.
+        file.drop_private(some);
+        some.iter().for_each(|range| shared.forget_verified(*range));
     }
     Ok(())
 }
 
 /// Gives the blocks of free pages back to the file system, and the process's own copies of them.
 pub fn give_back(file: &TreeFile, space: &GiveBack) -> Result<(), Error> {
+    for some in space.punch.chunks(limits::ADVICE_RANGES_MAX) {
+        file.drop_private(some);
+    }
     for range in &space.punch {
-        file.drop_private(range.first, range.count);
         file.punch(range.first, range.count)?;
     }
     if let Some(range) = space.truncate {
-        file.drop_private(range.first, range.count);
+        file.drop_private(&[range]);
         file.shorten(range.first.0)?;
     }
     Ok(())

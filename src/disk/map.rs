@@ -11,7 +11,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::disk::bus_error::Listed;
 use crate::disk::error::Error;
 use crate::limits;
+use crate::tree::PageRange;
 use crate::types::PageNumber;
 
 /// The open tree file and its mapping. Shared between the replica's shard, which hands its address to the tree, and the
@@ -31,6 +32,8 @@ pub struct TreeFile {
     base: NonNull<u8>,
     reserved_bytes: usize,
     listed: Listed,
+    /// This process as a descriptor, for advice about many ranges with one system call.
+    process: Option<OwnedFd>,
 }
 
 // SAFETY: the file and the path are Send and Sync; `base` is an address that is valid on every thread for the life of
@@ -75,7 +78,7 @@ impl TreeFile {
         // SAFETY: the range was just mapped and advice changes no content.
         unsafe { libc::madvise(address, reserved_bytes, libc::MADV_RANDOM) };
         let listed = Listed::new(base, reserved_bytes, path);
-        Ok(Arc::new(Self { file, path: path.to_path_buf(), base, reserved_bytes, listed }))
+        Ok(Arc::new(Self { file, path: path.to_path_buf(), base, reserved_bytes, listed, process: own_process() }))
     }
 
     /// Where page 0 lies.
@@ -150,8 +153,43 @@ impl TreeFile {
         self.file.sync_data().map_err(|error| self.failed("fdatasync", error))
     }
 
-    /// Drops the process's private copies of pages whose bytes the file now holds.
-    pub fn drop_private(&self, first: PageNumber, count: u64) {
+    /// Drops the process's private copies of pages whose bytes the file now holds: with one system call, and so with one
+    /// interruption of the other cores, for up to `limits::ADVICE_RANGES_MAX` ranges, where the kernel takes that (Linux 6.13).
+    pub fn drop_private(&self, ranges: &[PageRange]) {
+        assert!(ranges.len() <= limits::ADVICE_RANGES_MAX, "{} ranges at once", ranges.len());
+        let vectors: Vec<libc::iovec> = ranges.iter().map(|range| self.vector(*range)).collect();
+        let bytes: usize = vectors.iter().map(|vector| vector.iov_len).sum();
+        let advised = match &self.process {
+            None => 0,
+            // SAFETY: the ranges lie inside our own mapping (`vector`); for the rest see `drop_one`.
+            Some(process) => unsafe {
+                libc::syscall(
+                    libc::SYS_process_madvise,
+                    process.as_raw_fd(),
+                    vectors.as_ptr(),
+                    vectors.len(),
+                    libc::MADV_DONTNEED,
+                    0,
+                )
+            },
+        };
+        // Advice may be given twice: whatever went wrong, each range gets its own.
+        if usize::try_from(advised).ok() != Some(bytes) {
+            ranges.iter().for_each(|range| self.drop_one(range.first, range.count));
+        }
+    }
+
+    /// A range of pages as memory.
+    fn vector(&self, range: PageRange) -> libc::iovec {
+        let (offset, length) = self.range(range.first, range.count);
+        let offset = usize::try_from(offset).expect("inside the reserved range");
+        let length = usize::try_from(length).expect("inside the reserved range");
+        assert!(offset + length <= self.reserved_bytes, "pages {range:?} lie beyond the reserved range");
+        // SAFETY: the sum was just found to lie inside the mapping.
+        libc::iovec { iov_base: unsafe { self.base.as_ptr().add(offset) }.cast(), iov_len: length }
+    }
+
+    fn drop_one(&self, first: PageNumber, count: u64) {
         let (offset, length) = self.range(first, count);
         let offset = usize::try_from(offset).expect("inside the reserved range");
         let length = usize::try_from(length).expect("inside the reserved range");
@@ -185,4 +223,43 @@ impl Drop for TreeFile {
 
 fn page_bytes_u64() -> u64 {
     u64::try_from(limits::PAGE_BYTES).expect("4096 fits")
+}
+
+/// This process as a descriptor, if the kernel has such.
+fn own_process() -> Option<OwnedFd> {
+    let number = i64::from(std::process::id());
+    // SAFETY: a plain system call without pointers.
+    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, number, 0) };
+    let descriptor = i32::try_from(descriptor).ok().filter(|descriptor| *descriptor >= 0)?;
+    // SAFETY: the kernel has just made the descriptor for us alone.
+    Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_copies_show_the_file_again_and_others_stay() {
+        let name = format!("target/tmp/tree-file-{}", std::process::id());
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = TreeFile::open(&path, 64).unwrap();
+        file.allocate(PageNumber(0), 64).unwrap();
+        file.write_pages(PageNumber(0), &vec![1; 64 * limits::PAGE_BYTES]).unwrap();
+        // SAFETY: inside the mapping, whose first 64 pages the file holds; nobody else looks at them.
+        let byte = |page: usize| unsafe { file.base().add(page * limits::PAGE_BYTES) };
+        for page in 0..64 {
+            // SAFETY: as above.
+            unsafe { byte(page).write(2) };
+        }
+        let every_third: Vec<_> = (0..21).map(|at| PageRange { first: PageNumber(at * 3), count: 1 }).collect();
+        file.drop_private(&every_third);
+        for page in 0..63 {
+            // SAFETY: as above.
+            let found = unsafe { byte(page).read() };
+            assert_eq!(found, if page % 3 == 0 { 1 } else { 2 }, "page {page}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
 }
