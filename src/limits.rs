@@ -376,17 +376,20 @@ pub const REPLICA_WAL_CHECKPOINT_BYTES: u64 = 512 * 1024 * 1024;
 pub const REPLICA_CATCH_UP_ENTRIES: u64 = 5000;
 
 /// Rows that one step of a compaction looks at: about 0.2 ms.
-pub const REPLICA_COMPACT_ROWS_PER_STEP: usize = 64;
+pub const REPLICA_COMPACT_ROWS_PER_STEP: usize = 32;
 
 /// Pause between steps of a compaction, for everything else.
-pub const REPLICA_COMPACT_PAUSE: Duration = Duration::from_micros(500);
+pub const REPLICA_COMPACT_PAUSE: Duration = Duration::from_millis(1);
 
 /// Leaves that one step of a sweep looks at. A sweep begins when more than a quarter of the file and more than 128 MiB (a
 /// quarter of what is used, if that is more) is free and scattered; what it moves down lets the file's end go.
 pub const REPLICA_SWEEP_LEAVES_PER_STEP: u64 = 16;
 
-/// Pause between steps of a sweep: at most 32 MiB a second are read and moved, beside everything else.
-pub const REPLICA_SWEEP_PAUSE: Duration = Duration::from_millis(2);
+/// How long a sweep waits when something else has the pages, before it looks again.
+pub const REPLICA_SWEEP_WAIT: Duration = Duration::from_millis(50);
+
+/// Pause between steps of a sweep, for everything else.
+pub const REPLICA_SWEEP_PAUSE: Duration = Duration::from_millis(8);
 
 /// Pause between two sweeps, at least, unless a quarter less is used by then; it is also at least `REPLICA_SWEEP_REST_PART`
 /// times what the last one took, for one that did not help, because readers hold old pages, must not become a load.
@@ -646,8 +649,13 @@ pub const HASH_CELLS_PER_STEP: usize = 1024;
 /// next batch larger.
 pub const MESH_MESSAGES_MAX: usize = 16;
 
-/// Threads for what would block an executor: one for a checkpoint, one for a segment that is zero-filled meanwhile.
-pub const BLOCKING_THREADS: usize = 2;
+/// Threads for what would block an executor: one for a checkpoint, one for a segment that is zero-filled meanwhile (both take
+/// seconds), one for the file that grows (puts may wait for it), one for space that is given back.
+pub const BLOCKING_THREADS: usize = 4;
+
+/// How long the tasks of an executor run before it looks at its rings again: what the disk and the sockets have to say waits no
+/// longer, even if some task always has work.
+pub const TASKS_RUN_MAX: Duration = Duration::from_millis(2);
 
 /// How long a stop waits for open calls. Below the 5 s after which supervisors of etcd commonly lose patience.
 pub const DRAIN_PATIENCE: Duration = Duration::from_secs(3);

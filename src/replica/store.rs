@@ -21,6 +21,7 @@ use crate::limits::{
     RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_CHECKPOINTS_TO_SETTLE,
     REPLICA_COMPACT_PAUSE, REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
     REPLICA_SWEEP_LEAVES_PER_STEP, REPLICA_SWEEP_PAUSE, REPLICA_SWEEP_REST, REPLICA_SWEEP_REST_PART,
+    REPLICA_SWEEP_WAIT,
 };
 use crate::mvcc::{self, Compaction, Position, Progress, compact_step, resume_compaction};
 use crate::raft::{Change, Driver, Membership, is_empty_entry, wide};
@@ -329,7 +330,12 @@ impl Store {
     /// system. It gives way to whatever needs pages or writes many.
     pub(super) fn sweep_step(&mut self, now: Now) -> Result<(), Error> {
         let busy = self.stalled_at.is_some() || self.tree.dirty_pages() >= self.policy.dirty_pages_max / 2;
-        if now < self.sweep_at || busy || self.is_compacting() {
+        if now < self.sweep_at {
+            return Ok(());
+        }
+        if busy || self.is_compacting() {
+            // Later: a deadline that is due and changes nothing would have the executor turn in circles.
+            self.sweep_at = now.after(REPLICA_SWEEP_WAIT);
             return Ok(());
         }
         if self.sweep.is_none() {

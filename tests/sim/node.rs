@@ -6,7 +6,7 @@ use std::time::Duration;
 use ringbolt::raft::Role;
 use ringbolt::replica::{Config, Input, Replica, installed_index};
 use ringbolt::tree::{self, Arena, CheckpointPlan, GrowPlan, Pinned, Reader, Tree};
-use ringbolt::types::{BootNonce, ClusterId, MemberId, Now, PageNumber, ShardId};
+use ringbolt::types::{BootNonce, ClusterId, MemberId, Now, PageNumber, ShardId, TxnId};
 use ringbolt::wal::{self, FileName, Identity, Log, RecoverInput};
 
 use crate::disk::Disk;
@@ -48,6 +48,10 @@ pub(crate) struct Run {
     pub(crate) pins: Vec<(Pinned, i64)>,
     /// Groups issued and not reported, oldest first.
     pub(crate) groups: VecDeque<wal::Sequence>,
+    /// Ticks that were due at once and changed nothing, one after the other.
+    pub(crate) circles: u32,
+    /// What was published after the last input.
+    pub(crate) seen_txn: TxnId,
 }
 
 /// A member with its disk.
@@ -100,6 +104,9 @@ impl Node {
         let mut config = Config::new(self.id, nonce, seed, voters);
         config.checkpoint.interval = Duration::from_millis(300);
         config.checkpoint.wal_bytes_max = 1024 * 1024;
+        if self.boots.is_multiple_of(2) {
+            config.checkpoint.dirty_pages_max = 64;
+        }
         config.catch_up_entries = 2000;
         config.free_pages_low = 512;
         let now = self.local(world_ns);
@@ -119,8 +126,16 @@ impl Node {
             self.create(config, now)?
         };
         let reader = replica.shared().reader(ShardId(0));
-        let run =
-            Run { replica, reader, jobs: BTreeMap::new(), harvested: 0, pins: Vec::new(), groups: VecDeque::new() };
+        let run = Run {
+            replica,
+            reader,
+            jobs: BTreeMap::new(),
+            harvested: 0,
+            pins: Vec::new(),
+            groups: VecDeque::new(),
+            circles: 0,
+            seen_txn: TxnId(0),
+        };
         self.run = Some(run);
         Ok(())
     }

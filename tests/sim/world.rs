@@ -447,6 +447,7 @@ impl World {
         let deadline = self.nodes[at].run.as_ref().and_then(|run| run.replica.next_deadline());
         if let Some(deadline) = deadline {
             let local = self.nodes[at].local(self.now).0;
+            self.notice_circles(at, deadline.0 <= local)?;
             let after = deadline.0.saturating_sub(local) / rate * 1000 + 1000;
             // One alarm a member: a later one is pointless, an earlier one takes its place.
             let due = self.now + after;
@@ -456,6 +457,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A deadline that stays due although nothing changes has the executor turn in circles, and everybody waits.
+    fn notice_circles(&mut self, at: usize, due: bool) -> Result<(), Violation> {
+        let node = &mut self.nodes[at];
+        let Some(run) = node.run.as_mut() else { return Ok(()) };
+        let txn = run.reader.pin().txn();
+        let stands = due && txn == run.seen_txn;
+        (run.circles, run.seen_txn) = (if stands { run.circles + 1 } else { 0 }, txn);
+        if run.circles < 1000 { Ok(()) } else { Err(format!("liveness: member {} turns in circles", node.id)) }
     }
 
     fn carry_out(&mut self, at: usize, output: Output) -> Result<(), Violation> {
