@@ -653,10 +653,6 @@ pub const MESH_MESSAGES_MAX: usize = 16;
 /// seconds), one for the file that grows (puts may wait for it), one for space that is given back.
 pub const BLOCKING_THREADS: usize = 4;
 
-/// How long the tasks of an executor run before it looks at its rings again: what the disk and the sockets have to say waits no
-/// longer, even if some task always has work.
-pub const TASKS_RUN_MAX: Duration = Duration::from_millis(2);
-
 /// How long a stop waits for open calls. Below the 5 s after which supervisors of etcd commonly lose patience.
 pub const DRAIN_PATIENCE: Duration = Duration::from_secs(3);
 

@@ -100,7 +100,6 @@ where
         .name("shard")
         .blocking_thread_pool_placement(PoolPlacement::Unbound(limits::BLOCKING_THREADS))
         .spin_before_park(Duration::ZERO)
-        .preempt_timer(limits::TASKS_RUN_MAX)
         .spawn(work)
         .map_err(|error| format!("could not start {shard}: {error}"))
 }
