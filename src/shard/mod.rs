@@ -8,6 +8,7 @@ mod member;
 mod mesh;
 mod meter;
 mod notify;
+mod nudge;
 mod oneshot;
 mod report;
 mod server;
