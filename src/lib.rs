@@ -13,6 +13,7 @@ pub mod proto;
 pub mod command;
 
 // Pure core: no I/O, clock, randomness, async or locks.
+pub mod bbolt;
 pub mod tree;
 pub mod wal;
 pub mod lease;
