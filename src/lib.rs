@@ -20,6 +20,8 @@ pub mod lease;
 pub mod mvcc;
 pub mod watch;
 pub mod alarm;
+pub mod cluster;
+pub mod backup;
 pub mod apply;
 pub mod raft;
 pub mod replica;

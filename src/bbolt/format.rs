@@ -18,6 +18,8 @@ use crate::limits::PAGE_BYTES;
 pub(super) const HEADER_BYTES: usize = 16;
 /// Bytes of an element of a leaf or a branch.
 pub(super) const ELEMENT_BYTES: usize = 16;
+/// Bytes of a meta.
+const META_BYTES: usize = 64;
 /// A larger page is not kept inside its bucket's value.
 pub(super) const INLINE_BYTES_MAX: usize = PAGE_BYTES / 4;
 
@@ -92,9 +94,9 @@ pub(super) fn put_branch_elements(out: &mut Vec<u8>, elements: &[(usize, u64)]) 
     }
 }
 
-/// Fills up with zeros to a whole page.
-pub(super) fn pad(out: &mut Vec<u8>) {
-    out.resize(out.len().next_multiple_of(PAGE_BYTES), 0);
+/// Fills a page of so many bytes up with zeros.
+pub(super) fn pad(out: &mut Vec<u8>, bytes: usize) {
+    out.resize(out.len() + bytes.next_multiple_of(PAGE_BYTES) - bytes, 0);
 }
 
 /// Appends the two metas, the newer one first as in bbolt's own copies, and the empty free list.
@@ -110,10 +112,10 @@ pub(super) fn put_head(out: &mut Vec<u8>, root: u64, pages: u64) {
         }
         let checksum = fnv1a(&out[start..]);
         out.extend_from_slice(&checksum.to_le_bytes());
-        pad(out);
+        pad(out, HEADER_BYTES + META_BYTES);
     }
     put_header(out, FREE_LIST_PAGE, Kind::FreeList, 0, PAGE_BYTES);
-    pad(out);
+    pad(out, HEADER_BYTES);
 }
 
 /// FNV-1a in 64 bits.

@@ -10,13 +10,13 @@ fn pass(writer: &mut Writer, buckets: &BTreeMap<String, Rows>, file: &mut Vec<u8
         for (key, value) in rows {
             writer.row(key, value.len(), |out| out.extend_from_slice(value))?;
             if writer.ready() > 10_000 {
-                file.extend(writer.take(Vec::new()));
+                file.extend(writer.take(writer.ready() - writer.ready() % 3000));
             }
         }
         writer.end_bucket(name.as_bytes())?;
     }
     let layout = writer.finish()?;
-    file.extend(writer.take(Vec::new()));
+    file.extend(writer.take(writer.ready()));
     Ok(layout)
 }
 

@@ -1,8 +1,8 @@
 //! The writer of both passes.
 
 use super::format::{
-    BUCKET, ELEMENT_BYTES, FIRST_PAGE, HEADER_BYTES, INLINE_BYTES_MAX, Kind, pad, pages_of, put_branch_elements, put_head,
-    put_header, put_leaf_elements,
+    BUCKET, ELEMENT_BYTES, FIRST_PAGE, HEADER_BYTES, INLINE_BYTES_MAX, Kind, pad, pages_of, put_branch_elements,
+    put_head, put_header, put_leaf_elements,
 };
 use crate::limits::PAGE_BYTES;
 
@@ -172,10 +172,13 @@ impl Writer {
         self.out.as_ref().map_or(0, Vec::len)
     }
 
-    /// Takes all of them, and leaves an empty buffer in their place.
-    pub fn take(&mut self, buffer: Vec<u8>) -> Vec<u8> {
-        assert!(buffer.is_empty(), "what is left would be sent twice");
-        self.out.as_mut().map_or_else(Vec::new, |out| std::mem::replace(out, buffer))
+    /// Takes the first `length` of them.
+    pub fn take(&mut self, length: usize) -> Vec<u8> {
+        assert!(length <= self.ready(), "{length} bytes of {}", self.ready());
+        self.out.as_mut().map_or_else(Vec::new, |out| {
+            let rest = out.split_off(length);
+            std::mem::replace(out, rest)
+        })
     }
 
     /// The next row of the open bucket. `put` appends the value; it is asked in the second pass only.
@@ -222,7 +225,7 @@ impl Writer {
         let id = self.allot(root.bytes());
         if let Some(out) = &mut self.out {
             root.put(id, out);
-            pad(out);
+            pad(out, root.bytes());
         }
         let layout = Layout { root: id, pages: self.next_page };
         if self.expected.is_some_and(|expected| expected != layout) { Err(Error::Differs) } else { Ok(layout) }
@@ -249,7 +252,7 @@ impl Writer {
         let id = self.allot(self.leaf.bytes());
         if let Some(out) = &mut self.out {
             self.leaf.put(id, out);
-            pad(out);
+            pad(out, self.leaf.bytes());
         }
         self.leaf.clear();
         let key = std::mem::take(&mut self.leaf.first_key);
@@ -280,7 +283,7 @@ impl Writer {
             put_header(out, id, Kind::Branch, branch.elements.len(), branch.bytes());
             put_branch_elements(out, &branch.elements);
             out.extend_from_slice(&branch.keys);
-            pad(out);
+            pad(out, branch.bytes());
         }
         self.add_child(level + 1, &branch.first_key(), id);
     }

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod cluster;
+mod downgrade;
 #[cfg(test)]
 mod fake;
 mod header;
@@ -17,6 +18,7 @@ mod quota;
 mod range;
 mod router;
 mod server;
+mod snapshot;
 mod status;
 #[cfg(test)]
 mod tests;
