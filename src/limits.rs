@@ -654,8 +654,18 @@ pub const RANGE_CELLS_PER_STEP: usize = 4096;
 /// The same for HashKV, which is in nobody's way.
 pub const HASH_CELLS_PER_STEP: usize = 1024;
 
-/// The same for a snapshot.
+/// The same for a snapshot, whose second pass also ends a step by its bytes.
 pub const SNAPSHOT_CELLS_PER_STEP: usize = 1024;
+
+/// How long hashes and snapshots work before they rest. What else their executor has to do waits no longer: well below what
+/// a put takes.
+pub const PACE_WORK: Duration = Duration::from_micros(500);
+
+/// How long they rest: just so long that the executor looks at its sockets. If nothing is there, it is over before the
+/// executor would go to sleep, which on a loaded machine would cost the processor.
+pub const PACE_REST: Duration = Duration::from_micros(1);
+
+const _: () = assert!(PACE_REST.as_nanos() * 10 <= PACE_WORK.as_nanos());
 
 /// Bytes of the file in one message of a snapshot, etcd's figure.
 pub const SNAPSHOT_BLOB_BYTES: usize = 32 * 1024;

@@ -1,6 +1,7 @@
 //! Maintenance: Status, HashKV, Defragment and MoveLeader. `alarm.rs`, `snapshot.rs` and `downgrade.rs` have the rest.
 
 use super::member::Member;
+use super::pace::Pace;
 use super::server::Service;
 use super::status::{Error, NO_LEADER};
 use super::{alarm, downgrade, header};
@@ -55,12 +56,12 @@ pub(super) async fn hash_kv<M: Member>(service: Service<M>, request: HashKvReque
     let member = service.member();
     let watch = Stopwatch::start();
     let pinned = member.pin();
-    let mut hashing = HashKv::new(&pinned.view(), Revision(request.revision))?;
+    let (mut hashing, mut pace) = (HashKv::new(&pinned.view(), Revision(request.revision))?, Pace::start());
     let hashed = loop {
         if let Some(hashed) = hashing.step(&pinned.view(), &mut Work::cells(limits::HASH_CELLS_PER_STEP))? {
             break hashed;
         }
-        glommio::executor().yield_now().await;
+        pace.rest().await;
     };
     service.front().hash_revision.observe(watch.nanos());
     Ok(rpc::framed(&HashKvResponse {
@@ -72,7 +73,8 @@ pub(super) async fn hash_kv<M: Member>(service: Service<M>, request: HashKvReque
 }
 
 /// There is nothing to do: space that was freed is used again at once, and goes back to the file system online.
-pub(super) async fn defragment<M: Member>(_: Service<M>, _: DefragmentRequest, _: Bytes) -> Result<Bytes, Error> {
+pub(super) async fn defragment<M: Member>(service: Service<M>, _: DefragmentRequest, _: Bytes) -> Result<Bytes, Error> {
+    service.front().defragmentations.observe(0);
     Ok(rpc::framed(&DefragmentResponse { header: None }))
 }
 

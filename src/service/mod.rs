@@ -14,6 +14,7 @@ mod maintenance;
 mod member;
 mod metrics;
 mod observed;
+mod pace;
 mod quota;
 mod range;
 mod router;

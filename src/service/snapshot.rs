@@ -12,12 +12,13 @@
 use super::header;
 use super::member::Member;
 use super::observed::Observed;
+use super::pace::Pace;
 use super::server::Service;
 use super::status::Error;
 use crate::backup::{self, Hashing, Measuring, Writing};
 use crate::cluster::Versions;
 use crate::limits;
-use crate::metrics::Method;
+use crate::metrics::{Method, Stopwatch};
 use crate::mvcc::{Progress, Work};
 use crate::proto::etcdserverpb::{HashRequest, HashResponse, SnapshotRequest};
 use crate::rpc::{self, Answers, Call, Reply, Status, frame};
@@ -43,11 +44,13 @@ pub(super) async fn snapshot<M: Member>(service: Service<M>, call: Call) {
         let (asked, told) = ((&mut requests, Answers::Many), (&mut reply, &mut observed));
         service.request(&head, asked, told, |_: &SnapshotRequest| true).await?;
         let member = service.member();
-        let pinned = member.pin();
+        let (pinned, watch) = (member.pin(), Stopwatch::start());
         let version = Versions::of(&pinned.view())?.storage().to_string();
         let writing = measure(member, &pinned, &mut reply).await?;
         let stream = Stream { remaining: writing.file_bytes(), version, hash: Sha256::new() };
-        stream.send((writing, &pinned), (&mut reply, &observed)).await
+        stream.send((writing, &pinned), (&mut reply, &observed)).await?;
+        service.front().snapshots.observe(watch.nanos());
+        Ok::<(), Error>(())
     };
     let status = streamed.await.map_or_else(|error| service.status_of(error), |()| Status::OK);
     observed.end(&status);
@@ -55,13 +58,14 @@ pub(super) async fn snapshot<M: Member>(service: Service<M>, call: Call) {
 }
 
 async fn measure(member: &impl Member, pinned: &Pinned, reply: &mut Reply) -> Result<Writing, Error> {
+    let mut pace = Pace::start();
     let mut measuring = Measuring::new(&pinned.view(), members(member));
     loop {
         measuring = match measuring.step(&pinned.view(), &mut Work::cells(limits::SNAPSHOT_CELLS_PER_STEP))? {
             Ok(writing) => return Ok(writing),
             Err(measuring) => measuring,
         };
-        reply.turn().await?;
+        reply.guard(pace.rest()).await?;
     }
 }
 
@@ -79,6 +83,7 @@ impl Stream {
         (mut writing, pinned): (Writing, &Pinned),
         (reply, observed): (&mut Reply, &Observed<M>),
     ) -> Result<(), Error> {
+        let mut pace = Pace::start();
         loop {
             let work = &mut Work::cells(limits::SNAPSHOT_CELLS_PER_STEP);
             let progress = writing.step(&pinned.view(), work)?;
@@ -89,12 +94,11 @@ impl Stream {
                 let message = self.message(blob);
                 observed.on_message(message.len() - frame::PREFIX_BYTES);
                 reply.write(message).await?;
-                reply.turn().await?;
             }
             if progress == Progress::Done {
                 break;
             }
-            reply.turn().await?;
+            reply.guard(pace.rest()).await?;
         }
         assert_eq!(self.remaining, 0, "the file is as long as was measured");
         let message = self.message(&self.hash.clone().finalize());
@@ -119,14 +123,15 @@ impl Stream {
 /// The checksum over all that a snapshot would hold, with etcd's exceptions.
 pub(super) async fn hash<M: Member>(service: Service<M>, _: HashRequest, _: Bytes) -> Result<Bytes, Error> {
     let member = service.member();
-    let pinned = member.pin();
-    let mut hashing = Hashing::new(&pinned.view(), members(member));
+    let (pinned, watch) = (member.pin(), Stopwatch::start());
+    let (mut hashing, mut pace) = (Hashing::new(&pinned.view(), members(member)), Pace::start());
     let hash = loop {
         if let Some(hash) = hashing.step(&pinned.view(), &mut Work::cells(limits::HASH_CELLS_PER_STEP))? {
             break hash;
         }
-        glommio::executor().yield_now().await;
+        pace.rest().await;
     };
+    service.front().hash.observe(watch.nanos());
     Ok(rpc::framed(&HashResponse { header: Some(header::at(member, header::revision(&pinned))), hash }))
 }
 
