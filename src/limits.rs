@@ -298,8 +298,8 @@ pub const RAFT_UNPERSISTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Entries that may wait to be applied, beside the window's own bound: a store that waits for space holds them in memory.
 pub const RAFT_UNAPPLIED_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
-/// Committed data handed over in one go: bounds one turn of applying.
-pub const RAFT_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Committed data handed over in one go: what a start may apply at once.
+pub const RAFT_COMMITTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Applied entries kept in memory for followers that are a little behind.
 pub const RAFT_WINDOW_ENTRIES_MAX: usize = 10_000;
@@ -361,6 +361,16 @@ pub const REPLICA_BATCHES_PER_TURN_MAX: usize = 8;
 
 /// Entries applied in one transaction of the tree.
 pub const REPLICA_APPLY_ENTRIES_MAX: usize = 1024;
+
+/// Their data: bounds one turn of applying.
+pub const REPLICA_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The same while the recovered log is applied: nobody waits for a turn then, and a page that many of its entries change is
+/// copied once for all of them.
+pub const REPLICA_REPLAY_ENTRIES_MAX: usize = 65_536;
+
+/// See `REPLICA_REPLAY_ENTRIES_MAX`.
+pub const REPLICA_REPLAY_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// A checkpoint comes at the latest so long after the last one: bounds what a restart applies again.
 pub const REPLICA_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
