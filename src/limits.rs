@@ -253,6 +253,17 @@ pub const ALARMS_MAX: u64 = 1024;
 
 const _: () = assert!(ALARMS_MAX >= 8 * 64, "every alarm that the members themselves may raise has room");
 
+// ---- backup ----
+
+/// Bytes of a snapshot that one step makes: what a slow reader holds, beside its largest value and its window, and what
+/// keeps a step to about a hundred microseconds.
+pub const BACKUP_STEP_BYTES: usize = 64 * 1024;
+
+/// Leases of a snapshot that are looked at together.
+pub const BACKUP_LEASES_PER_STEP: usize = 512;
+
+const _: () = assert!(BACKUP_STEP_BYTES >= 4 * PAGE_BYTES && BACKUP_STEP_BYTES.is_multiple_of(PAGE_BYTES));
+
 // ---- apply ----
 
 // ---- raft ----
@@ -655,6 +666,24 @@ pub const RANGE_CELLS_PER_STEP: usize = 4096;
 
 /// The same for HashKV, which is in nobody's way.
 pub const HASH_CELLS_PER_STEP: usize = 1024;
+
+/// The same for a snapshot, whose second pass also ends a step by its bytes.
+pub const SNAPSHOT_CELLS_PER_STEP: usize = 1024;
+
+/// How long hashes and snapshots work before they rest. What else their executor has to do waits no longer: well below what
+/// a put takes.
+pub const PACE_WORK: Duration = Duration::from_micros(500);
+
+/// How long they rest: just so long that the executor looks at its sockets. If nothing is there, it is over before the
+/// executor would go to sleep, which on a loaded machine would cost the processor.
+pub const PACE_REST: Duration = Duration::from_micros(1);
+
+const _: () = assert!(PACE_REST.as_nanos() * 10 <= PACE_WORK.as_nanos());
+
+/// Bytes of the file in one message of a snapshot, etcd's figure.
+pub const SNAPSHOT_BLOB_BYTES: usize = 32 * 1024;
+
+const _: () = assert!(SNAPSHOT_BLOB_BYTES <= BACKUP_STEP_BYTES, "every step sends something");
 
 // ---- shard ----
 
