@@ -121,7 +121,8 @@ pub fn tls_notices(config: &Config) -> Vec<Record> {
     let mut records = Vec::new();
     if tls.auto && tls.has_files() {
         records.push(Record::warn("ignoring client auto TLS since certs given", Vec::new()));
-    } else if tls.auto && (tls.demands_certificates() || !tls.crl_file.is_empty() || !tls.allowed_hostnames.is_empty()) {
+    } else if tls.auto && (tls.demands_certificates() || !tls.crl_file.is_empty() || !tls.allowed_hostnames.is_empty())
+    {
         let text = "with --auto-tls no client certificates are asked for, as in etcd; \
                     give --cert-file and --key-file to have them checked";
         records.push(Record::warn(text, Vec::new()));
@@ -139,10 +140,8 @@ pub fn tls_notices(config: &Config) -> Vec<Record> {
         }
     }
     if tls.is_given() {
-        let fields = vec![
-            ("tls-info", tls.describe().into()),
-            ("cipher-suites", Value::Texts(tls.cipher_suites.clone())),
-        ];
+        let fields =
+            vec![("tls-info", tls.describe().into()), ("cipher-suites", Value::Texts(tls.cipher_suites.clone()))];
         records.push(Record::info("starting with client TLS", fields));
     }
     records

@@ -36,8 +36,7 @@ impl Journal {
             self.unwritten.set(self.unwritten.get() + 1);
             return;
         }
-        let mut fields =
-            vec![("remote-addr", Value::display(&peer)), ("server-name", failure.server_name.into())];
+        let mut fields = vec![("remote-addr", Value::display(&peer)), ("server-name", failure.server_name.into())];
         if let Some(certificate) = failure.certificate {
             fields.push(("ip-addresses", Value::displays(certificate.addresses)));
             fields.push(("dns-names", Value::Texts(certificate.dns_names)));

@@ -202,9 +202,9 @@ impl Listener {
 
     fn accept_now(&self) -> Accepted {
         let accepted = match self.watched.get_ref() {
-            Listening::Tcp(listener) => listener
-                .accept()
-                .map(|(stream, address)| self.accepted(Socket::Tcp(stream), Peer::Tcp(address))),
+            Listening::Tcp(listener) => {
+                listener.accept().map(|(stream, address)| self.accepted(Socket::Tcp(stream), Peer::Tcp(address)))
+            }
             Listening::Unix(listener) => {
                 listener.accept().map(|(stream, _)| self.accepted(Socket::Unix(stream), Peer::Unix))
             }
@@ -278,8 +278,7 @@ impl Connection {
 
     /// A connected Unix socket as if it had been accepted.
     pub fn from_unix(stream: UnixStream) -> io::Result<Self> {
-        let connection =
-            Self { socket: Socket::Unix(stream), peer: Peer::Unix, entrance: Entrance::default() };
+        let connection = Self { socket: Socket::Unix(stream), peer: Peer::Unix, entrance: Entrance::default() };
         connection.prepare()?;
         Ok(connection)
     }

@@ -8,6 +8,7 @@ mod journal;
 mod listener;
 mod places;
 mod secure;
+mod site;
 mod socket;
 mod stream;
 #[cfg(test)]
@@ -17,5 +18,6 @@ pub use channel::Channel;
 pub use doorman::Doorman;
 pub use entrance::{Entrance, Security, Traffic};
 pub use listener::{Address, Bound, Connection, Listener};
+pub use site::Site;
 pub use socket::Peer;
 pub use stream::Stream;

@@ -83,8 +83,7 @@ impl Places {
     fn try_take(self: &Rc<Self>, now: Instant) -> Option<Place> {
         let mut held = self.held.borrow_mut();
         if held.len() >= limits::TLS_HANDSHAKES_MAX {
-            let is_idle =
-                |since: Instant| now.saturating_duration_since(since) >= limits::TLS_HANDSHAKE_GRACE;
+            let is_idle = |since: Instant| now.saturating_duration_since(since) >= limits::TLS_HANDSHAKE_GRACE;
             let idle = held.iter().position(|other| other.waiting.get().is_some_and(is_idle))?;
             let loser = held.remove(idle)?;
             loser.taken_away.set(true);

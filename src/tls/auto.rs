@@ -83,5 +83,7 @@ fn params(hosts: &[String], years: u64) -> Result<(CertificateParams, String), S
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), String> {
     let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path);
-    opened.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all())).map_err(|why| why.to_string())
+    opened
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .map_err(|why| why.to_string())
 }

@@ -77,7 +77,9 @@ fn text_of(error: &Error) -> String {
 
 fn of_peer(why: &PeerIncompatible) -> String {
     match why {
-        PeerIncompatible::NoCipherSuitesInCommon => "tls: no cipher suite supported by both client and server".to_owned(),
+        PeerIncompatible::NoCipherSuitesInCommon => {
+            "tls: no cipher suite supported by both client and server".to_owned()
+        }
         PeerIncompatible::ServerDoesNotSupportTls12Or13
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
         | PeerIncompatible::SupportedVersionsExtensionRequired

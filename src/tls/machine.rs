@@ -10,7 +10,9 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys, ProtocolVersion, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
+use rustls::{
+    Error, InconsistentKeys, ProtocolVersion, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version,
+};
 
 use super::files::{Contents, Paths};
 use super::verify::Verifier;
@@ -47,7 +49,9 @@ pub(super) fn configure(tls: &ClientTls, paths: &Paths, contents: &Contents) -> 
 pub(super) fn certify(cert: &[u8], key: &[u8], provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, String> {
     let (chain, key) = (pem::chain(cert)?, pem::key(key)?);
     let certified = CertifiedKey::from_der(chain, key, provider).map_err(|why| match why {
-        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => "tls: private key does not match public key".to_owned(),
+        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            "tls: private key does not match public key".to_owned()
+        }
         Error::InvalidCertificate(why) => format!("x509: malformed certificate: {why:?}"),
         _ => "tls: failed to parse private key".to_owned(),
     })?;

@@ -91,12 +91,7 @@ impl Session {
         }
     }
 
-    fn look(
-        &mut self,
-        incoming: &mut [u8],
-        outgoing: &mut Vec<u8>,
-        take: &mut impl FnMut(&[u8]),
-    ) -> (usize, Look) {
+    fn look(&mut self, incoming: &mut [u8], outgoing: &mut Vec<u8>, take: &mut impl FnMut(&[u8])) -> (usize, Look) {
         let UnbufferedStatus { mut discard, state } = self.machine.process_tls_records(incoming);
         let open = if self.closed { Step::Closed } else { Step::Open };
         let look = match state {

@@ -7,9 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::certificate::{Facts, magnitude, serial_text};
-use super::der::{
-    BIT_STRING, Elements, GENERALIZED_TIME, INTEGER, Malformed, SEQUENCE, UTC_TIME, context,
-};
+use super::der::{BIT_STRING, Elements, GENERALIZED_TIME, INTEGER, Malformed, SEQUENCE, UTC_TIME, context};
 
 /// Numbers of certificates that are not to be trusted any more.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -14,10 +14,16 @@ const fn tls(name: &'static str, kind: Kind, default: &'static str, help: &'stat
 
 /// In the order of `--help`.
 pub(super) const FLAGS: &[Flag] = &[
-    flag("cert-file", Kind::Text, "", "Certificate of the client listeners, its chain behind it; read anew when it changes."),
+    flag(
+        "cert-file",
+        Kind::Text,
+        "",
+        "Certificate of the client listeners, its chain behind it; read anew when it changes.",
+    ),
     flag("key-file", Kind::Text, "", "Its key."),
     flag("client-cert-auth", Kind::Bool, "false", "Demand certificates of clients."),
-    flag("client-cert-file", Kind::Text, "", "Certificate to use when this server is itself a client.").without(GATEWAY),
+    flag("client-cert-file", Kind::Text, "", "Certificate to use when this server is itself a client.")
+        .without(GATEWAY),
     flag("client-key-file", Kind::Text, "", "Its key.").without(GATEWAY),
     flag("client-crl-file", Kind::Text, "", "Revoked client certificates: a list in DER or PEM."),
     flag("client-cert-allowed-hostname", Kind::List, "", "Names that a client's certificate may be for."),
