@@ -9,7 +9,7 @@ const fn flag(name: &'static str, kind: Kind, default: &'static str, help: &'sta
 const GATEWAY: &str = "the server never calls itself; the files are checked at the start, as etcd does";
 
 const fn tls(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
-    flag(name, kind, default, help).refused("TLS")
+    flag(name, kind, default, help).refused("TLS between members")
 }
 
 /// In the order of `--help`.
