@@ -204,3 +204,47 @@ const SUITES: &[(&str, u16)] = &[
     ("TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", 0xc023),
     ("TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", 0xc027),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: &[&str]) -> Config {
+        let words = std::iter::once("etcd").chain(flags.iter().copied());
+        let arguments: Vec<String> = words.map(str::to_owned).collect();
+        crate::config::parse(&arguments, &[], &|| Err("none".to_owned())).unwrap().config
+    }
+
+    #[test]
+    fn suites_have_gos_names_and_http2_needs_one_of_two() {
+        let suites = |list: &str| config(&[&format!("--cipher-suites={list}")]).tls;
+        assert_eq!(suites("").suite_numbers(), None);
+        assert!(suites("").check_http2_suites().is_ok());
+        let good = suites("TLS_RSA_WITH_RC4_128_SHA,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256");
+        assert_eq!((good.suite_numbers(), good.check_http2_suites()), (Some(vec![0x0005, 0xc02f]), Ok(())));
+        assert!(suites("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384").check_http2_suites().is_err());
+        assert_eq!(
+            suites("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305,x").check_suites().unwrap_err(),
+            "unexpected TLS cipher suite \"x\""
+        );
+    }
+
+    #[test]
+    fn an_authority_alone_demands_certificates_and_files_win_over_making_one() {
+        assert!(config(&["--trusted-ca-file=x"]).tls.demands_certificates());
+        assert!(!config(&[]).tls.demands_certificates());
+        let told = |flags: &[&str]| -> Vec<String> {
+            tls_notices(&config(flags)).into_iter().map(|record| record.message.into_owned()).collect()
+        };
+        assert!(told(&[]).is_empty());
+        let both = told(&["--auto-tls", "--cert-file=x", "--listen-client-urls=https://127.0.0.1:1", ADVERTISED]);
+        assert_eq!(both, ["ignoring client auto TLS since certs given", "starting with client TLS"]);
+        let plain = told(&["--cert-file=x", "--client-cert-auth"]);
+        assert_eq!(plain.len(), 3, "{plain:?}");
+        let unasked =
+            told(&["--auto-tls", "--client-cert-auth", "--listen-client-urls=https://127.0.0.1:1", ADVERTISED]);
+        assert!(unasked[0].contains("no client certificates are asked for"), "{unasked:?}");
+    }
+
+    const ADVERTISED: &str = "--advertise-client-urls=https://127.0.0.1:1";
+}

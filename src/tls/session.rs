@@ -33,6 +33,8 @@ pub struct Session {
     notes: Option<Box<Notes>>,
     closed: bool,
     farewell: bool,
+    /// The machine must not be asked again after an error.
+    failed: bool,
 }
 
 impl fmt::Debug for Session {
@@ -52,7 +54,7 @@ impl Session {
     /// A session before its first byte.
     pub fn new(config: Arc<ServerConfig>) -> Result<Self, Failure> {
         let machine = UnbufferedServerConnection::new(config).map_err(|error| Failure::new(format!("tls: {error}")))?;
-        Ok(Self { machine, notes: Some(Box::default()), closed: false, farewell: false })
+        Ok(Self { machine, notes: Some(Box::default()), closed: false, farewell: false, failed: false })
     }
 
     /// Takes `incoming` as far as it goes: how many of its bytes are done with, and how far the session is now. What has
@@ -63,6 +65,9 @@ impl Session {
         outgoing: &mut Vec<u8>,
         take: &mut impl FnMut(&[u8]),
     ) -> Result<(usize, Step), Failure> {
+        if self.failed {
+            return Err(Failure::new("tls: connection failed before"));
+        }
         let mut used = 0;
         loop {
             let (discard, look) = self.look(incoming.get_mut(used..).unwrap_or_default(), outgoing, take);
@@ -74,6 +79,7 @@ impl Session {
                     return Ok((used, step));
                 }
                 Look::Failed(error) => {
+                    self.failed = true;
                     self.collect_alert(outgoing);
                     self.keep_notes(Step::Shaking);
                     return Err(Failure::of(&error, self.notes.take().map(|notes| *notes).unwrap_or_default()));
@@ -141,6 +147,9 @@ impl Session {
 
     /// Encrypts `plain`, of a session that is open. `incoming` is what `receive` left of its last bytes.
     pub fn send(&mut self, plain: &[u8], incoming: &mut [u8], outgoing: &mut Vec<u8>) -> Result<(), Failure> {
+        if self.failed {
+            return Err(Failure::new("tls: connection failed before"));
+        }
         match self.machine.process_tls_records(incoming).state {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                 let least = plain.len() + RECORD_OVERHEAD * (plain.len() / RECORD_BYTES + 1);
@@ -154,7 +163,7 @@ impl Session {
 
     /// Says that no more comes from here; once.
     pub fn say_farewell(&mut self, incoming: &mut [u8], outgoing: &mut Vec<u8>) {
-        if std::mem::replace(&mut self.farewell, true) {
+        if self.failed || std::mem::replace(&mut self.farewell, true) {
             return;
         }
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) = self.machine.process_tls_records(incoming).state {

@@ -200,7 +200,9 @@ fn new_keys_and_the_end_are_understood() {
 fn what_is_not_tls_is_refused_with_an_alert_at_most() {
     let world = World::new("rubbish");
     let keeper = world.keeper();
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1, 0, 1, 0xff], &[0x15, 3, 1, 0, 2, 2, 40], &[0xff; 100]] {
+    for bytes in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1, 0, 4, 9, 0, 0, 0], &[0x15, 3, 1, 0, 2, 2, 40], &[0xff; 100]]
+    {
         let (alert, failure) = Side::new(&keeper).take(bytes, 1 << 16).unwrap_err();
         assert!(alert.len() <= 7 && !failure.text.is_empty(), "{bytes:?}: {failure:?}");
     }
@@ -219,6 +221,9 @@ fn tampered_ciphertext_is_an_error_and_stays_one() {
     let (alert, failure) = side.take(&bytes, 1 << 16).unwrap_err();
     assert!(!alert.is_empty() && failure.text.starts_with("tls: "), "{failure:?}");
     assert!(side.session.receive(&mut bytes, &mut Vec::new(), &mut |_| panic!("nothing to take")).is_err());
+    let mut farewell = Vec::new();
+    side.session.say_farewell(&mut bytes, &mut farewell);
+    assert!(farewell.is_empty() && side.session.send(b"x", &mut bytes, &mut Vec::new()).is_err());
 }
 
 #[test]
