@@ -23,7 +23,7 @@ pub struct Failure {
     /// The name that it asked for.
     pub server_name: String,
     /// What its certificate says, if that was good until here.
-    pub certificate: Option<Facts>,
+    pub certificate: Option<Box<Facts>>,
 }
 
 impl Failure {
@@ -39,12 +39,13 @@ impl Failure {
 
     /// The socket failed.
     pub fn broken(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::ConnectionReset => Self::new("read: connection reset by peer"),
-            io::ErrorKind::BrokenPipe => Self::new("write: broken pipe"),
-            io::ErrorKind::TimedOut => Self::new("i/o timeout"),
-            _ => Self::new(error.to_string()),
-        }
+        let gos = [
+            (io::ErrorKind::ConnectionReset, "read: connection reset by peer"),
+            (io::ErrorKind::BrokenPipe, "write: broken pipe"),
+            (io::ErrorKind::TimedOut, "i/o timeout"),
+        ];
+        let text = gos.into_iter().find(|(kind, _)| *kind == error.kind()).map(|(_, text)| text.to_owned());
+        Self::new(text.unwrap_or_else(|| error.to_string()))
     }
 
     /// The first bytes are not those of TLS.
@@ -58,11 +59,12 @@ impl Failure {
             text: notes.detail.unwrap_or_else(|| text_of(error)),
             left: false,
             server_name: notes.server_name.unwrap_or_default(),
-            certificate: notes.certificate,
+            certificate: notes.certificate.map(Box::new),
         }
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's errors grow; those without words here keep its own")]
 fn text_of(error: &Error) -> String {
     match error {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => Failure::not_tls().text,
@@ -75,6 +77,7 @@ fn text_of(error: &Error) -> String {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's errors grow; those without words here keep its own")]
 fn of_peer(why: &PeerIncompatible) -> String {
     match why {
         PeerIncompatible::NoCipherSuitesInCommon => {
@@ -90,6 +93,7 @@ fn of_peer(why: &PeerIncompatible) -> String {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's errors grow; those without words here keep its own")]
 fn of_certificate(why: &CertificateError) -> String {
     let dates = "certificate has expired or is not yet valid";
     let reason = match why {
@@ -120,6 +124,7 @@ fn date(time: UnixTime) -> String {
 }
 
 /// Go's words for what the other side complains of.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's errors grow; those without words here keep its own")]
 fn of_alert(alert: AlertDescription) -> String {
     let text = match alert {
         AlertDescription::UnexpectedMessage => "unexpected message",

@@ -73,6 +73,11 @@ impl Keeper {
         Arc::clone(&state.config)
     }
 
+    /// Whether clients show certificates, so that their last step is one of public keys, too.
+    pub fn verifies_clients(&self) -> bool {
+        self.tls.demands_certificates()
+    }
+
     fn renew(&self, state: &mut State) {
         let renewed = self.paths.read().and_then(|contents| {
             let digest = contents.digest();

@@ -8,11 +8,10 @@
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{
-    Error, InconsistentKeys, ProtocolVersion, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version,
-};
+use rustls::{Error, InconsistentKeys, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
 
 use super::files::{Contents, Paths};
 use super::verify::Verifier;
@@ -29,14 +28,14 @@ pub(super) fn configure(tls: &ClientTls, paths: &Paths, contents: &Contents) -> 
     let versions = versions(tls);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions);
     let builder = builder.map_err(|why| format!("tls: no version and suite fit together: {why}"))?;
-    let verifier = match (&paths.ca, &contents.ca) {
+    let verifier: Arc<dyn ClientCertVerifier> = match (&paths.ca, &contents.ca) {
         (Some(path), Some(file)) if tls.demands_certificates() => {
             let list = paths.crl.as_deref().zip(contents.crl.as_deref());
             let revoked = list.map(|(path, file)| pem::revoked(file, path)).transpose()?;
             let authorities = pem::authorities(file, path)?;
             Arc::new(Verifier::new(authorities, &tls.allowed_hostnames, revoked, &provider)?)
         }
-        _ => Arc::new(NoClientAuth) as Arc<dyn rustls::server::danger::ClientCertVerifier>,
+        _ => Arc::new(NoClientAuth),
     };
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(Own(certified)));
     config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
@@ -48,12 +47,14 @@ pub(super) fn configure(tls: &ClientTls, paths: &Paths, contents: &Contents) -> 
 /// Checks that a certificate and a key belong together.
 pub(super) fn certify(cert: &[u8], key: &[u8], provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, String> {
     let (chain, key) = (pem::chain(cert)?, pem::key(key)?);
-    let certified = CertifiedKey::from_der(chain, key, provider).map_err(|why| match why {
-        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            "tls: private key does not match public key".to_owned()
+    let certified = CertifiedKey::from_der(chain, key, provider).map_err(|why| {
+        if why == Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
+            return "tls: private key does not match public key".to_owned();
         }
-        Error::InvalidCertificate(why) => format!("x509: malformed certificate: {why:?}"),
-        _ => "tls: failed to parse private key".to_owned(),
+        if let Error::InvalidCertificate(why) = why {
+            return format!("x509: malformed certificate: {why:?}");
+        }
+        "tls: failed to parse private key".to_owned()
     })?;
     Ok(Arc::new(certified))
 }
@@ -64,12 +65,9 @@ pub(super) fn primitives() -> CryptoProvider {
 }
 
 fn versions(tls: &ClientTls) -> Vec<&'static SupportedProtocolVersion> {
-    let number = |version: &SupportedProtocolVersion| match version.version {
-        ProtocolVersion::TLSv1_2 => TlsVersion::V12,
-        _ => TlsVersion::V13,
-    };
     let fits = |version: TlsVersion| version >= tls.version_min && tls.version_max.is_none_or(|max| version <= max);
-    [&version::TLS12, &version::TLS13].into_iter().filter(|version| fits(number(version))).collect()
+    let all = [(TlsVersion::V12, &version::TLS12), (TlsVersion::V13, &version::TLS13)];
+    all.into_iter().filter(|(version, _)| fits(*version)).map(|(_, version)| version).collect()
 }
 
 /// The primitives with the suites that were chosen.

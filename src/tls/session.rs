@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus};
-use rustls::{Error, ServerConfig};
+use rustls::{Error, ProtocolVersion, ServerConfig};
 
 use super::failure::Failure;
 use super::notes::{self, Notes};
@@ -55,6 +55,11 @@ impl Session {
     pub fn new(config: Arc<ServerConfig>) -> Result<Self, Failure> {
         let machine = UnbufferedServerConnection::new(config).map_err(|error| Failure::new(format!("tls: {error}")))?;
         Ok(Self { machine, notes: Some(Box::default()), closed: false, farewell: false, failed: false })
+    }
+
+    /// Whether TLS 1.3 was agreed on: then only a client's certificate makes a step after the first one costly.
+    pub fn is_modern(&self) -> bool {
+        self.machine.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
     /// Takes `incoming` as far as it goes: how many of its bytes are done with, and how far the session is now. What has
