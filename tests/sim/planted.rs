@@ -41,8 +41,8 @@ pub(crate) enum Bug {
     ProgressWithoutWork,
     /// A chunk of messages is taken from the queue and never sent.
     ChunkLostOnWake,
-    /// What rings while the shard's task is busy is forgotten.
-    BellWhileBusyLost,
+    /// A watcher begins where the store stood when the stream's watcher before was made.
+    WatchedFromStaleRoot,
     /// The replica hears that watchers have seen everything, whatever they have seen.
     WatchedTooFar,
     /// A renewal is taken for granted by a member that does not lead.
@@ -71,7 +71,7 @@ pub(crate) const ALL: [Bug; 22] = [
     Bug::ProgressOnOneRoot,
     Bug::ProgressWithoutWork,
     Bug::ChunkLostOnWake,
-    Bug::BellWhileBusyLost,
+    Bug::WatchedFromStaleRoot,
     Bug::WatchedTooFar,
     Bug::RenewedByAnybody,
     Bug::WallClock,

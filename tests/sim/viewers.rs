@@ -4,7 +4,7 @@
 //! - *Events*: in the order of history, each once, none left out, none that was not asked for; keys, values, revisions, versions,
 //!   leases and the pairs before as the chronicle has them.
 //! - *Whole*: all events of a revision in one message, unless fragments were asked for; no fragment above its size.
-//! - *Progress*: whoever is told to be at a revision was sent everything up to it.
+//! - *Progress*: whoever is told to be at a revision was sent everything up to it; who asks is told of what was there by then.
 //! - *Compacted*: a watcher ends so only if it had yet to see what is compacted.
 //! - *Answers*: every request is answered in its order, as etcd answers it.
 //!
@@ -81,15 +81,16 @@ pub(crate) struct Viewer {
     pub(crate) seat: Option<Seat>,
     /// Whether something waits for it, as far as it was told.
     pub(crate) ready: bool,
-    /// A progress request that is being carried out: steps left.
-    pub(crate) progressing: Option<u64>,
+    /// A progress request that is being carried out: steps left, and the revision that was there when it came.
+    pub(crate) progressing: Option<(u64, i64)>,
     rng: Rng,
     wanted: VecDeque<Create>,
     asked: VecDeque<(Create, Option<i64>)>,
     watches: BTreeMap<i64, Seen>,
     gone: BTreeSet<i64>,
     canceling: BTreeSet<i64>,
-    progress_asked: u64,
+    /// The revisions that those who asked how far they are must be told at least.
+    progress_due: VecDeque<i64>,
     bytes: Vec<u8>,
     /// Events seen.
     pub(crate) events: u64,
@@ -116,7 +117,7 @@ impl Viewer {
             watches: BTreeMap::new(),
             gone: BTreeSet::new(),
             canceling: BTreeSet::new(),
-            progress_asked: 0,
+            progress_due: VecDeque::new(),
             bytes: Vec::new(),
             events: 0,
             progress: 0,
@@ -131,7 +132,8 @@ impl Viewer {
         if self.seat.take().is_none() {
             return;
         }
-        (self.ready, self.progressing, self.progress_asked) = (false, None, 0);
+        (self.ready, self.progressing) = (false, None);
+        self.progress_due.clear();
         self.bytes.clear();
         self.gone.clear();
         let canceling = std::mem::take(&mut self.canceling);
@@ -186,10 +188,9 @@ impl Viewer {
         Act::Cancel(id)
     }
 
-    /// It asks how far its stream is.
-    pub(crate) fn ask_progress(&mut self, steps: u64) {
-        self.progress_asked += 1;
-        self.progressing = Some(steps);
+    /// An answer to how far its stream is was queued; `revision` was there when it was asked.
+    pub(crate) fn expect_progress(&mut self, revision: i64) {
+        self.progress_due.push_back(revision);
     }
 
     fn draw_request(&mut self, revision: i64) -> Create {
@@ -320,10 +321,10 @@ impl Viewer {
         if let Some(seen) = one {
             return seen.progress(response, revision, chronicle);
         }
-        if response.watch_id != -1 || self.progress_asked == 0 || self.watches.is_empty() {
-            return Err(format!("progress: nobody asked: {response:?}"));
+        let least = self.progress_due.pop_front().filter(|_| response.watch_id == -1 && !self.watches.is_empty());
+        if least.is_none_or(|least| revision < least) {
+            return Err(format!("progress: told {response:?}, asked for at least {least:?}"));
         }
-        self.progress_asked -= 1;
         self.progressed = revision;
         self.watches.values_mut().try_for_each(|seen| seen.progress(response, revision, chronicle))
     }
@@ -338,7 +339,7 @@ impl Viewer {
     }
 
     /// The revision that it is told if it asks how far it is, when everything is told: none if nobody would answer.
-    pub(crate) fn progress_due(&self, current: i64) -> Option<i64> {
+    pub(crate) fn progress_at_end(&self, current: i64) -> Option<i64> {
         let started = self.watches.values().all(|seen| seen.request.start.0 <= current);
         (!self.watches.is_empty() && started).then_some(current)
     }

@@ -74,6 +74,8 @@ pub(crate) struct Options {
     pub(crate) alarms_per_mille: u64,
     /// Clients that watch.
     pub(crate) viewers: usize,
+    /// How often a shard with watchers is busy with other things for long, per thousand of its turns.
+    pub(crate) busy_per_mille: u64,
     /// Whether leases come and go.
     pub(crate) leases: bool,
     /// Mean time between leaps of every clock, minutes ahead; 0 for none. Leases are long then, and what is left of them is
@@ -113,6 +115,7 @@ impl Options {
             compactions_per_mille: [0, 5, 30][rng.index(3)],
             alarms_per_mille: 0,
             viewers: 0,
+            busy_per_mille: 0,
             leases: false,
             leap_every_ns: 0,
             bug: None,
@@ -135,6 +138,7 @@ impl Options {
         let leap_every_ns = if rng.chance(300) { rng.between(400, 1200) * MS } else { 0 };
         Self {
             viewers: 1 + rng.index(5),
+            busy_per_mille: [5, 20, 200][rng.index(3)],
             leases: true,
             leap_every_ns,
             clients: self.clients.min(12),

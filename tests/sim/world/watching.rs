@@ -30,6 +30,8 @@ pub(crate) struct Shard {
     hub: Hub,
     reader: Reader,
     streams: BTreeMap<StreamId, usize>,
+    /// Where the store stood when a watcher was last asked for, for a planted bug.
+    seen: BTreeMap<StreamId, Position>,
     /// The task's next step is under way.
     stepping: bool,
     /// It is to go round once more.
@@ -76,6 +78,7 @@ pub(crate) fn shards(run: &Run, member: MemberId, rng: &mut Rng) -> Vec<Shard> {
             hub: Hub::new(config),
             reader: run.replica.shared().reader(ShardId(shard + 1)),
             streams: BTreeMap::new(),
+            seen: BTreeMap::new(),
             stepping: false,
             rung: false,
             alarm: None,
@@ -88,7 +91,7 @@ pub(crate) fn shards(run: &Run, member: MemberId, rng: &mut Rng) -> Vec<Shard> {
 
 impl World {
     fn crossing(&mut self) -> u64 {
-        let slow = if self.extra.chance(20) { 100 } else { 1 };
+        let slow = if self.extra.chance(self.options.busy_per_mille) { 100 } else { 1 };
         self.extra.between(5_000, 300_000) * slow
     }
 
@@ -103,7 +106,8 @@ impl World {
     /// The shard's task has something to do.
     pub(super) fn ring(&mut self, at: usize, shard: usize) {
         let boots = self.nodes[at].boots;
-        let after = self.extra.between(1_000, 200_000);
+        let busy = if self.extra.chance(self.options.busy_per_mille) { 300 } else { 1 };
+        let after = self.extra.between(1_000, 200_000) * busy;
         let Some((it, _)) = self.shard(at, shard) else { return };
         it.rung = it.stepping;
         if !std::mem::replace(&mut it.stepping, true) {
@@ -154,11 +158,11 @@ impl World {
             return Ok(());
         }
         self.tell_replica(at, shard);
-        let (after, bug) = (self.extra.between(1_000, 200_000), self.options.bug);
+        let after = self.extra.between(1_000, 200_000);
         let Some((it, _)) = self.shard(at, shard) else { return Ok(()) };
         it.stepping = false;
         let deadline = it.hub.next_deadline();
-        if std::mem::take(&mut it.rung) && bug != Some(Bug::BellWhileBusyLost) {
+        if std::mem::take(&mut it.rung) {
             it.stepping = true;
             self.schedule(after, Event::Step(at, boots, shard));
         } else if let Some(deadline) = deadline {
@@ -289,17 +293,21 @@ impl World {
     /// A step of a progress request: whatever the shard has to tell comes first, up to a bound.
     fn step_progress(&mut self, viewer: usize, seat: Seat) -> Result<(), Violation> {
         let kept = self.kept.get(&viewer).cloned().filter(|_| self.options.bug == Some(Bug::ProgressOnOneRoot));
-        let left = self.viewers[viewer].progressing.expect("the caller looked");
+        let (left, revision) = self.viewers[viewer].progressing.expect("the caller looked");
         let done = self.options.bug == Some(Bug::ProgressWithoutWork)
             || self.work(seat.node, seat.shard, kept)? == Progress::Done;
         if !done && left > 1 {
-            self.viewers[viewer].progressing = Some(left - 1);
+            self.viewers[viewer].progressing = Some((left - 1, revision));
             return Ok(());
         }
         self.viewers[viewer].progressing = None;
         self.kept.remove(&viewer);
         if let Some((it, _)) = self.shard(seat.node, seat.shard) {
+            let queued = it.hub.queued_bytes();
             it.hub.progress(seat.stream);
+            if it.hub.queued_bytes() > queued {
+                self.viewers[viewer].expect_progress(revision);
+            }
         }
         self.after_request(seat);
         Ok(())
@@ -321,6 +329,9 @@ impl World {
         let Some((it, _)) = self.shard(seat.node, seat.shard) else { return Ok(MS) };
         match act {
             Act::Create(request) => {
+                // The bug: where the store stood when the stream was last looked at.
+                let stale = bug == Some(Bug::WatchedFromStaleRoot);
+                let position = it.seen.insert(seat.stream, position).filter(|_| stale).unwrap_or(position);
                 it.hub.create(now, seat.stream, request, position);
                 self.after_request(seat);
             }
@@ -334,7 +345,7 @@ impl World {
                     self.kept.insert(viewer, pinned);
                 }
                 let steps = u64::try_from(WATCH_STEPS_BEFORE_PROGRESS_MAX).expect("small");
-                self.viewers[viewer].ask_progress(steps);
+                self.viewers[viewer].progressing = Some((steps, position.current.0));
             }
             Act::Read(chunks) => self.read(viewer, seat, chunks, position)?,
             Act::Sleep(_) if calm => {}
@@ -390,13 +401,13 @@ impl World {
             let Some(seat) = self.viewers[viewer].seat else { continue };
             let Some((it, _)) = self.shard(seat.node, seat.shard) else { continue };
             let current = Position::of(&it.reader.latest_stamp()).current.0;
-            let due = self.viewers[viewer].progress_due(current);
+            let due = self.viewers[viewer].progress_at_end(current);
             for _ in 0..1000 {
                 if self.work(seat.node, seat.shard, None)? == Progress::Done {
                     break;
                 }
             }
-            self.viewers[viewer].ask_progress(1);
+            self.viewers[viewer].progressing = Some((1, current));
             self.step_progress(viewer, seat)?;
             let Some((it, _)) = self.shard(seat.node, seat.shard) else { continue };
             let position = Position::of(&it.reader.latest_stamp());
