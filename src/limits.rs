@@ -30,8 +30,8 @@ pub const BATCH_COMMANDS_MAX: u32 = 16_384;
 /// Root slots in a meta page: more than there are trees, so that a new tree needs no new format.
 pub const TREE_ROOTS: usize = 16;
 
-/// The part of a cell that is never moved to overflow pages: revisions, version, lease, flags.
-pub const TREE_HEAD_BYTES_MAX: usize = 64;
+/// The part of a cell that is never moved to overflow pages: revisions, version, lease, flags, links.
+pub const TREE_HEAD_BYTES_MAX: usize = 255;
 
 /// A body above a quarter of a page lies in a run of pages of its own, so that a leaf keeps at least two cells.
 pub const TREE_BODY_INLINE_BYTES_MAX: usize = PAGE_BYTES / 4;
@@ -82,6 +82,8 @@ const _: () = assert!(TREE_FILE_PAGES_MIN >= 4 * TREE_REGION_GROUPS, "the first 
 const _: () = assert!(TREE_FILE_PAGES_MIN.is_multiple_of(TREE_CHUNK_PAGES), "files are whole chunks");
 const _: () = assert!(TREE_GROUP_PAGES.is_multiple_of(TREE_CHUNK_PAGES), "a chunk lies in one group");
 const _: () = assert!(TREE_CHUNK_PAGES == 64, "a chunk is one word of the free map");
+const _: () = assert!(51 + MVCC_VERSION_NUMBER_MAX.trailing_zeros() * 14 <= 255 && TREE_HEAD_BYTES_MAX == 255);
+const _: () = assert!(MVCC_VERSION_NUMBER_MAX.is_power_of_two(), "numbers that wrap lose no links");
 const _: () = assert!(TREE_KEY_PREFIX_BYTES < TREE_KEY_INLINE_BYTES_MAX, "a prefix is shorter than an inline key");
 const _: () = assert!(
     TREE_KEY_INLINE_BYTES_MAX + TREE_HEAD_BYTES_MAX + TREE_BODY_INLINE_BYTES_MAX + 64 <= (PAGE_BYTES - 48) / 2,
@@ -177,9 +179,10 @@ const _: () = assert!(LEASE_EXPIRY_PAUSE.as_nanos() < LEASE_EXPIRY_RETRY.as_nano
 
 // ---- mvcc ----
 
-/// Cells that a walk at an older revision passes over one by one before it searches: most keys have few versions, and a
-/// neighbour is a hundred times cheaper than a search.
-pub const MVCC_WALK_STEPS_BEFORE_SEEK: usize = 8;
+/// The greatest number of a version among those of its key; behind it they begin at half of it again. It is what bounds the
+/// links in a head (51 bytes of numbers, then at most 14 links of 14 bytes), at the price of a search for every 8192
+/// versions that lie between what is read and the newest.
+pub const MVCC_VERSION_NUMBER_MAX: u64 = 1 << 14;
 
 /// A count at an older revision undoes up to this many changes however few the keys are.
 pub const MVCC_COUNT_CHANGES_MIN: u64 = 64;

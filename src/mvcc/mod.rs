@@ -7,6 +7,7 @@
 //! Must not know raft, requests' tickets, sessions or sockets.
 
 mod bounds;
+mod chain;
 pub mod check;
 mod compact;
 mod compare;

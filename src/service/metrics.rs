@@ -119,7 +119,7 @@ fn show_store<M: Member>(service: &Service<M>, page: &mut Page) {
         ),
         ("etcd_debugging_mvcc_current_revision", "The current revision of store.", position.current.0),
         ("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction in store.", position.compacted.0),
-        ("etcd_debugging_mvcc_keys_total", "Total number of keys.", signed(pinned.view().weight(TreeId::Versions))),
+        ("etcd_debugging_mvcc_keys_total", "Total number of keys.", signed(pinned.view().weight(TreeId::Keys))),
         (
             "etcd_debugging_mvcc_total_put_size_in_bytes",
             "The total size of put kv pairs seen by this member.",
