@@ -153,7 +153,8 @@ pub const LEASE_EXPIRIES_PER_BATCH_MAX: usize = 100;
 /// Pause between two such batches: with them it makes etcd's thousand a second, so that a mass expiry leaves room.
 pub const LEASE_EXPIRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long after an expiry was proposed it is proposed again if the lease is still there: etcd's figure.
+/// How long after an expiry was proposed it is proposed again if the lease is still there, and likewise the taking back of a
+/// checkpoint: etcd's figure.
 pub const LEASE_EXPIRY_RETRY: Duration = Duration::from_secs(3);
 
 /// Time between two checkpoints of a lease's remaining time: etcd's default.
