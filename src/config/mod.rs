@@ -17,6 +17,7 @@ mod start;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod value;
 
 pub use bootstrap::{Bootstrap, Resolve, bootstrap};
@@ -29,3 +30,4 @@ pub use model::{
 };
 pub use parse::parse;
 pub use start::{check_start, describe};
+pub use tls::{ClientTls, TlsVersion, tls_notices};
