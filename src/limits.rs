@@ -153,7 +153,8 @@ pub const LEASE_EXPIRIES_PER_BATCH_MAX: usize = 100;
 /// Pause between two such batches: with them it makes etcd's thousand a second, so that a mass expiry leaves room.
 pub const LEASE_EXPIRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long after an expiry was proposed it is proposed again if the lease is still there: etcd's figure.
+/// How long after an expiry was proposed it is proposed again if the lease is still there, and likewise the taking back of a
+/// checkpoint: etcd's figure.
 pub const LEASE_EXPIRY_RETRY: Duration = Duration::from_secs(3);
 
 /// Time between two checkpoints of a lease's remaining time: etcd's default.
@@ -253,6 +254,17 @@ pub const ALARMS_MAX: u64 = 1024;
 
 const _: () = assert!(ALARMS_MAX >= 8 * 64, "every alarm that the members themselves may raise has room");
 
+// ---- backup ----
+
+/// Bytes of a snapshot that one step makes: what a slow reader holds, beside its largest value and its window, and what
+/// keeps a step to about a hundred microseconds.
+pub const BACKUP_STEP_BYTES: usize = 64 * 1024;
+
+/// Leases of a snapshot that are looked at together.
+pub const BACKUP_LEASES_PER_STEP: usize = 512;
+
+const _: () = assert!(BACKUP_STEP_BYTES >= 4 * PAGE_BYTES && BACKUP_STEP_BYTES.is_multiple_of(PAGE_BYTES));
+
 // ---- apply ----
 
 // ---- raft ----
@@ -298,8 +310,8 @@ pub const RAFT_UNPERSISTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Entries that may wait to be applied, beside the window's own bound: a store that waits for space holds them in memory.
 pub const RAFT_UNAPPLIED_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
-/// Committed data handed over in one go: bounds one turn of applying.
-pub const RAFT_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Committed data handed over in one go: what a start may apply at once.
+pub const RAFT_COMMITTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Applied entries kept in memory for followers that are a little behind.
 pub const RAFT_WINDOW_ENTRIES_MAX: usize = 10_000;
@@ -361,6 +373,16 @@ pub const REPLICA_BATCHES_PER_TURN_MAX: usize = 8;
 
 /// Entries applied in one transaction of the tree.
 pub const REPLICA_APPLY_ENTRIES_MAX: usize = 1024;
+
+/// Their data: bounds one turn of applying.
+pub const REPLICA_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The same while the recovered log is applied: nobody waits for a turn then, and a page that many of its entries change is
+/// copied once for all of them.
+pub const REPLICA_REPLAY_ENTRIES_MAX: usize = 65_536;
+
+/// See `REPLICA_REPLAY_ENTRIES_MAX`.
+pub const REPLICA_REPLAY_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// A checkpoint comes at the latest so long after the last one: bounds what a restart applies again.
 pub const REPLICA_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -684,6 +706,24 @@ pub const RANGE_CELLS_PER_STEP: usize = 4096;
 
 /// The same for HashKV, which is in nobody's way.
 pub const HASH_CELLS_PER_STEP: usize = 1024;
+
+/// The same for a snapshot, whose second pass also ends a step by its bytes.
+pub const SNAPSHOT_CELLS_PER_STEP: usize = 1024;
+
+/// How long hashes and snapshots work before they rest. What else their executor has to do waits no longer: well below what
+/// a put takes.
+pub const PACE_WORK: Duration = Duration::from_micros(500);
+
+/// How long they rest: just so long that the executor looks at its sockets. If nothing is there, it is over before the
+/// executor would go to sleep, which on a loaded machine would cost the processor.
+pub const PACE_REST: Duration = Duration::from_micros(1);
+
+const _: () = assert!(PACE_REST.as_nanos() * 10 <= PACE_WORK.as_nanos());
+
+/// Bytes of the file in one message of a snapshot, etcd's figure.
+pub const SNAPSHOT_BLOB_BYTES: usize = 32 * 1024;
+
+const _: () = assert!(SNAPSHOT_BLOB_BYTES <= BACKUP_STEP_BYTES, "every step sends something");
 
 // ---- shard ----
 

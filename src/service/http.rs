@@ -9,9 +9,9 @@ use super::member::Member;
 use super::router::Entry;
 use super::server::Service;
 use super::status::Error;
-use super::{alarm, metrics as page};
+use super::{alarm, downgrade, metrics as page};
 use crate::command::{AlarmType, RangeRequest};
-use crate::identity::{ETCD_CLUSTER_VERSION, ETCD_STORAGE_VERSION, ETCD_VERSION, split_host_port};
+use crate::identity::{ETCD_VERSION, split_host_port};
 use crate::metrics::{self, RequestKind, Stopwatch};
 use crate::mvcc::{Scan, Work};
 use crate::net::Traffic;
@@ -84,11 +84,7 @@ async fn route<M: Member>(service: &Service<M>, request: &Request) -> Response {
         }
         "/health" | "/version" | "/livez" | "/readyz" if *request.method() != Method::GET => not_allowed(),
         "/health" => health(service, &Query::of(request)).await,
-        "/version" => {
-            let (server, cluster, storage) = (ETCD_VERSION, ETCD_CLUSTER_VERSION, ETCD_STORAGE_VERSION);
-            let json = format!(r#"{{"etcdserver":"{server}","etcdcluster":"{cluster}","storage":"{storage}"}}"#);
-            typed(json, HeaderValue::from_static("application/json"))
-        }
+        "/version" => version(service),
         "/livez" => checks(service, ("livez", &LIVEZ), &Query::of(request)).await,
         "/readyz" => checks(service, ("readyz", &READYZ), &Query::of(request)).await,
         _ => match named_check(path) {
@@ -272,6 +268,16 @@ fn typed(body: impl Into<Bytes>, content_type: HeaderValue) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
+}
+
+fn version<M: Member>(service: &Service<M>) -> Response {
+    let versions = match downgrade::now(service.member()) {
+        Ok(versions) => versions,
+        Err(damage) => return error(StatusCode::INTERNAL_SERVER_ERROR, &service.status_of(damage).message),
+    };
+    let (cluster, storage) = (versions.cluster(), versions.storage());
+    let json = format!(r#"{{"etcdserver":"{ETCD_VERSION}","etcdcluster":"{cluster}","storage":"{storage}"}}"#);
+    typed(json, HeaderValue::from_static("application/json"))
 }
 
 /// As Go's `http.Error` writes it.

@@ -3,6 +3,7 @@
 mod access;
 mod alarm;
 mod cluster;
+mod downgrade;
 #[cfg(test)]
 mod fake;
 mod header;
@@ -14,10 +15,12 @@ mod maintenance;
 mod member;
 mod metrics;
 mod observed;
+mod pace;
 mod quota;
 mod range;
 mod router;
 mod server;
+mod snapshot;
 mod status;
 #[cfg(test)]
 mod tests;
