@@ -732,8 +732,8 @@ const _: () = assert!(SNAPSHOT_BLOB_BYTES <= BACKUP_STEP_BYTES, "every step send
 pub const MESH_MESSAGES_MAX: usize = 16;
 
 /// Threads for what would block an executor: one for a checkpoint, one for a segment that is zero-filled meanwhile (both take
-/// seconds), one for the file that grows (puts may wait for it), one for space that is given back.
-pub const BLOCKING_THREADS: usize = 4;
+/// seconds), one for the file that grows (puts may wait for it), one for space that is given back, one for handshakes.
+pub const BLOCKING_THREADS: usize = 5;
 
 /// What wakes an executor that the runtime put to sleep by mistake (`shard::nudge`): rare enough to cost an idle core less
 /// than a thousandth, and out of step, so that one heals the other.
