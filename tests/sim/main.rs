@@ -52,6 +52,15 @@ fn watched_and_leased_seeds_hold() {
     assert!(seen && leased || setting("RINGBOLT_SIM_SEED").is_some(), "{total:?}");
 }
 
+/// Seeds that found something once.
+#[test]
+fn seeds_of_before_hold() {
+    for seed in [117, 264] {
+        let outcome = run(Options::draw(seed).with_watchers_and_leases());
+        assert!(outcome.is_ok(), "seed {seed}: {outcome:?}");
+    }
+}
+
 /// Runs the seeds that the environment asks for, or the first `count`, as `adapt` changes their options.
 fn hold(test: &str, count: u64, adapt: impl Fn(Options) -> Options) -> Report {
     let only = setting("RINGBOLT_SIM_SEED");
