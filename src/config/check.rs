@@ -167,6 +167,10 @@ fn check_discovery(settings: &Settings) -> Result<(), String> {
         !settings.text("discovery-srv").is_empty(),
         !endpoints.is_empty(),
     ];
+    let state = settings.text("initial-cluster-state");
+    if !matches!(state, "new" | "existing") {
+        return Err(format!("unexpected clusterState {}", quote(state)));
+    }
     if ways.iter().filter(|way| **way).count() > 1 {
         return Err("multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery-endpoints\" or \"discovery-srv\"".to_owned());
     }

@@ -19,7 +19,8 @@ fn run(flags: &[&str], variables: &[(&str, &str)]) -> Result<Parsed, Exit> {
     let arguments = texts(&[&["ringbolt"], flags].concat());
     let variables: Vec<(String, String)> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    parse(&arguments, &variables, &host)
+    let read_file = |path: &str| Err(format!("open {path}: no such file or directory"));
+    parse(&arguments, &variables, Outside { default_host: &host, read_file: &read_file })
 }
 
 #[track_caller]
@@ -101,7 +102,7 @@ fn without_flags_all_is_as_etcd_has_it() {
     assert_eq!(config.requests, RequestBounds { bytes_max: 1_572_864, txn_ops_max: 128, streams_max: u32::MAX });
     assert_eq!((config.raft.heartbeat, config.raft.election_ticks), (Duration::from_millis(100), 10));
     assert_eq!(config.auto_compaction, AutoCompaction::Off);
-    assert_eq!(config.keepalive.server_ping_interval, Some(Duration::from_hours(2)));
+    assert_eq!(config.keepalive.server_ping_interval, Duration::from_hours(2));
     assert_eq!(config.warnings.unary_request, Duration::from_millis(300));
     assert_eq!(config.watch_progress_notify_interval, Duration::from_mins(10));
     assert_eq!(config.log, crate::log::Options::default());
@@ -262,7 +263,6 @@ fn what_is_not_there_yet_is_refused_unless_it_is_the_default() {
         "--cert-file=x",
         "--client-cert-auth",
         "--auth-token=jwt,x",
-        "--config-file=x",
         "--force-new-cluster",
         "--host-whitelist=a",
         "--enable-log-rotation",
@@ -275,14 +275,8 @@ fn what_is_not_there_yet_is_refused_unless_it_is_the_default() {
         refusal(&[], &[("ETCD_CONFIG_FILE", "x")]).starts_with("ETCD_CONFIG_FILE (--config-file) is not supported yet")
     );
     assert!(refusal(&[], &[("ETCD_TRUSTED_CA_FILE", "x")]).starts_with("--trusted-ca-file is not supported yet"));
-    let defaults = [
-        "--cert-file=",
-        "--client-cert-auth=false",
-        "--auth-token=simple",
-        "--config-file=",
-        "--host-whitelist=*",
-        "--auto-tls=0",
-    ];
+    let defaults =
+        ["--cert-file=", "--client-cert-auth=false", "--auth-token=simple", "--host-whitelist=*", "--auto-tls=0"];
     assert!(run(&defaults, &[]).is_ok());
 }
 

@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 
 use super::{DataDirectory, Problem, check_kernel, default_host};
-use crate::config::{Config, Exit, Parsed, check_start, describe, parse};
+use crate::config::{Config, Exit, Outside, Parsed, check_start, describe, parse};
 use crate::log::{self, Level, LogThread, Logger, Options, Record};
 
 /// Everything that the executors start from.
@@ -26,7 +26,8 @@ pub fn start() -> Result<(Started, Logger, LogThread), ExitCode> {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let variables: Vec<(String, String)> =
         std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect();
-    let Parsed { config, records } = parse(&arguments, &variables, &default_host).map_err(|exit| leave(&exit))?;
+    let outside = Outside { default_host: &default_host, read_file: &read_file };
+    let Parsed { config, records } = parse(&arguments, &variables, outside).map_err(|exit| leave(&exit))?;
     let (logger, thread) = log::open(&config.log).map_err(|refused| {
         let why = Record::warn("failed to verify flags", vec![("error", refused.to_string().into())]);
         leave(&Exit::failed(vec![why]))
@@ -53,6 +54,17 @@ pub fn start() -> Result<(Started, Logger, LogThread), ExitCode> {
             Err(ExitCode::FAILURE)
         }
     }
+}
+
+/// The text of a configuration file.
+pub fn read_file(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => format!("open {path}: no such file or directory"),
+        std::io::ErrorKind::PermissionDenied => format!("open {path}: permission denied"),
+        std::io::ErrorKind::IsADirectory => format!("read {path}: is a directory"),
+        std::io::ErrorKind::InvalidData => format!("read {path}: not a text in UTF-8"),
+        _ => format!("read {path}: {error}"),
+    })
 }
 
 /// Says what there is to say at an end before the start, and gives the status to end with.

@@ -26,4 +26,5 @@ mod watches;
 pub use member::{Identity, Member, MemberRecord, MemberStatus, ProposeError, ReadError, Timeout};
 pub use router::serve_connection;
 pub use server::{Service, Settings};
+pub use status::text_of;
 pub use watches::Watches;

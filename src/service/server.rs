@@ -32,6 +32,8 @@ pub struct Settings {
     pub txn_ops_max: usize,
     /// Streams open at once on one connection: `--max-concurrent-streams`.
     pub streams_max: u32,
+    /// Who may ping how often: `--grpc-keepalive-*`.
+    pub keepalive: rpc::Keepalive,
     /// The shortest time to live of a lease, seconds: it follows from the election timeout.
     pub lease_ttl_seconds_min: i64,
 }
@@ -42,6 +44,7 @@ impl Default for Settings {
             request_bytes_max: limits::REQUEST_BYTES_MAX_DEFAULT,
             txn_ops_max: limits::TXN_OPS_MAX_DEFAULT,
             streams_max: limits::STREAMS_PER_CONNECTION_MAX,
+            keepalive: rpc::Keepalive::default(),
             lease_ttl_seconds_min: 2,
         }
     }
@@ -80,6 +83,7 @@ impl<M: Member> Service<M> {
         let config = rpc::Config {
             message_bytes_max: settings.request_bytes_max + limits::REQUEST_OVERHEAD_BYTES,
             streams_max: settings.streams_max,
+            keepalive: settings.keepalive,
         };
         let front = Arc::clone(registry.front(shard));
         let context = rpc::Context::counted(config, shutdown, Arc::clone(&front));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use ringbolt::config::{self, Exit};
+use ringbolt::config::{self, Exit, Outside};
 use ringbolt::log::{self, Level, Options, Record, Target};
 use serde_json::Value;
 
@@ -64,8 +64,9 @@ fn read_ours(case: &Case, directory: &Path) -> End {
     let variables: BTreeMap<&str, &str> = case.variables.iter().copied().collect();
     let variables: Vec<(String, String)> =
         variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let exit = config::parse(&arguments, &variables, &|| Err("none".to_owned()))
-        .map_or_else(|exit| exit, |parsed| start(&parsed.config));
+    let read_file = |path: &str| ringbolt::preflight::read_file(&directory.join(path).display().to_string());
+    let outside = Outside { default_host: &|| Err("none".to_owned()), read_file: &read_file };
+    let exit = config::parse(&arguments, &variables, outside).map_or_else(|exit| exit, |parsed| start(&parsed.config));
     let path = directory.join("log");
     let options = Options { level: Level::Debug, targets: vec![Target::File(path.to_owned())], ..Options::default() };
     let (logger, thread) = log::open(&options).expect("a file in our own directory opens");

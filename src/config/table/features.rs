@@ -39,8 +39,7 @@ pub(super) const FLAGS: &[Flag] = &[
     )
     .without("free space is reused and given back while the server runs"),
     flag("max-learners", Kind::Int, "1", "Learners that the cluster may have.").not_yet("changes of membership"),
-    flag("config-file", Kind::Text, "", "File to read the configuration from instead of flags and environment.")
-        .refused("the configuration file"),
+    flag("config-file", Kind::Text, "", "File to read the configuration from instead of flags and environment."),
     flag("version", Kind::Bool, "false", "Print the version and exit."),
 ];
 
