@@ -472,8 +472,11 @@ pub const METRICS_CLIENT_VERSIONS_MAX: usize = 16;
 /// The longest version that is counted by name.
 pub const METRICS_LABEL_BYTES_MAX: usize = 64;
 
-/// A turn that applies commands and takes longer counts as slow, as etcd's `--warning-apply-duration` has it.
-pub const METRICS_SLOW_APPLY: Duration = Duration::from_millis(100);
+/// A read, or a turn that applies commands, that takes longer is told as slow: etcd's `--warning-apply-duration`.
+pub const SLOW_APPLY_DEFAULT: Duration = Duration::from_millis(100);
+
+/// A call that takes longer is told as slow: etcd's `--warning-unary-request-duration`.
+pub const SLOW_REQUEST_DEFAULT: Duration = Duration::from_millis(300);
 
 // ---- preflight ----
 
@@ -624,6 +627,9 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// How long the answer may take: etcd's `--grpc-keepalive-timeout`. Stops dead clients from holding memory for ever.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where a rotated log file is full when its configuration does not say: lumberjack's.
+pub const LOG_FILE_MEBIBYTES_DEFAULT: u64 = 100;
 
 /// The longest time between two periodic compactions: etcd's.
 pub const AUTO_COMPACTION_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);

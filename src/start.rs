@@ -68,6 +68,8 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
             txn_ops_max: config.requests.txn_ops_max,
             streams_max: config.requests.streams_max,
             keepalive: keepalive(config),
+            slow_apply: config.warnings.apply,
+            slow_request: config.warnings.unary_request,
             lease_ttl_seconds_min: ttl_seconds_min(election_timeout(config)),
         },
         auto_compaction: config.auto_compaction,
@@ -180,7 +182,7 @@ fn common((config, shards): (&Config, usize), identity: wal::Identity, paths: Pa
         },
         board: Arc::new(Board::new(first_id(identity.member))),
         watch: watch_config(config, identity),
-        registry: Arc::new(Registry::new(shards, config.extensive_metrics)),
+        registry: Arc::new(Registry::new(shards, config.extensive_metrics).with_features(config.gates.all())),
         quota_bytes: match config.quota {
             Quota::Bytes(bytes) => bytes,
             Quota::Unbounded => u64::MAX,

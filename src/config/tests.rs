@@ -259,21 +259,11 @@ fn what_etcd_refuses_is_refused_in_its_words() {
 
 #[test]
 fn what_is_not_there_yet_is_refused_unless_it_is_the_default() {
-    for flag in [
-        "--cert-file=x",
-        "--client-cert-auth",
-        "--auth-token=jwt,x",
-        "--force-new-cluster",
-        "--host-whitelist=a",
-        "--enable-log-rotation",
-    ] {
+    for flag in ["--cert-file=x", "--client-cert-auth", "--auth-token=jwt,x", "--host-whitelist=a"] {
         let text = refusal(&[flag], &[]);
         let name = flag.split('=').next().unwrap();
         assert!(text.starts_with(&format!("{name} is not supported yet")), "{text}");
     }
-    assert!(
-        refusal(&[], &[("ETCD_CONFIG_FILE", "x")]).starts_with("ETCD_CONFIG_FILE (--config-file) is not supported yet")
-    );
     assert!(refusal(&[], &[("ETCD_TRUSTED_CA_FILE", "x")]).starts_with("--trusted-ca-file is not supported yet"));
     let defaults =
         ["--cert-file=", "--client-cert-auth=false", "--auth-token=simple", "--host-whitelist=*", "--auto-tls=0"];
@@ -282,14 +272,14 @@ fn what_is_not_there_yet_is_refused_unless_it_is_the_default() {
 
 #[test]
 fn a_flag_without_effect_is_told() {
-    let parsed = run(&["--backend-batch-limit=5", "--auto-compaction-retention=1h", "--max-wals=5"], &[]).unwrap();
+    let parsed = run(&["--backend-batch-limit=5", "--corrupt-check-time=1h", "--max-wals=5"], &[]).unwrap();
     let told: Vec<String> = parsed
         .records
         .iter()
         .filter(|record| record.message.starts_with("flag "))
         .map(|record| field(record, "flag-name"))
         .collect();
-    assert_eq!(told, ["--backend-batch-limit", "--auto-compaction-retention"]);
+    assert_eq!(told, ["--backend-batch-limit", "--corrupt-check-time"]);
     for flag in all().filter(|flag| matches!(flag.effect, Effect::NotYet(_) | Effect::Refused(_))) {
         let at_default = format!("--{}={}", flag.name, flag.default);
         assert!(run(&[&at_default], &[]).is_ok(), "{at_default} must start");
@@ -548,4 +538,68 @@ fn the_readme_table_has_every_flag() {
     let table = readme_table();
     assert_eq!(table.lines().count(), 2 + all().count());
     assert!(table.contains("| `--cert-file` | text |  | refused: waits for TLS |"));
+}
+
+#[test]
+fn a_file_is_read_instead_of_flags_and_variables() {
+    let read_file = |path: &str| match path {
+        "f" => Ok("name: from-file\ndata-dir: /d\nlisten-client-urls: http://127.0.0.1:1\n".to_owned()),
+        _ => Err(format!("open {path}: no such file or directory")),
+    };
+    let outside = Outside { default_host: &host, read_file: &read_file };
+    let name = |text: &str, value: &str| vec![(text.to_owned(), value.to_owned())];
+    let parsed = parse(&texts(&["x", "--config-file=f", "--name=flag"]), &name("ETCD_NAME", "env"), outside).unwrap();
+    assert_eq!((parsed.config.name.as_str(), parsed.config.data_dir.to_str()), ("from-file", Some("/d")));
+    // Unlike on a command line, the default of what is advertised stays.
+    assert_eq!(parsed.config.advertise.client_texts(), ["http://localhost:2379"]);
+    let loaded =
+        parsed.records.iter().find(|record| record.message.starts_with("loaded server configuration")).unwrap();
+    assert_eq!(field(loaded, "path"), "f");
+    let by_variable = parse(&texts(&["x"]), &name("ETCD_CONFIG_FILE", "f"), outside).unwrap();
+    assert_eq!(by_variable.config.name, "from-file");
+    let missing = parse(&texts(&["x", "--config-file", "g"]), &[], outside).unwrap_err();
+    assert_eq!((missing.code, field(&missing.records[1], "error").as_str()), (1, "open g: no such file or directory"));
+}
+
+#[test]
+fn rotation_needs_one_file_and_a_whole_configuration() {
+    let file = "--log-outputs=/x/log";
+    let rotation = config(&["--enable-log-rotation", file]).log.rotation.unwrap();
+    assert_eq!((rotation.bytes_max, rotation.files_max, rotation.days_max), (100 << 20, 0, 0));
+    let json = r#"--log-rotation-config-json={"maxsize": 1, "maxage": 2, "maxbackups": 3, "filename": "y"}"#;
+    let rotation = config(&["--enable-log-rotation", "--log-outputs=stderr,/x/log", json]).log.rotation.unwrap();
+    assert_eq!((rotation.bytes_max, rotation.files_max, rotation.days_max), (1 << 20, 3, 2));
+    let single = "--log-outputs requires a single file path when --log-rotate-config-json is defined";
+    assert_eq!(refusal(&["--enable-log-rotation"], &[]), single);
+    assert_eq!(refusal(&["--enable-log-rotation", "--log-outputs=/a,/b"], &[]), single);
+    for (json, begin) in [
+        ("{", "improperly formatted log rotation config: "),
+        (r#"{"maxsize": true}"#, "invalid log rotation config: "),
+        (r#"{"compress": true}"#, "--log-rotation-config-json: compressing"),
+    ] {
+        let flag = format!("--log-rotation-config-json={json}");
+        assert!(refusal(&["--enable-log-rotation", file, &flag], &[]).starts_with(begin), "{json}");
+    }
+    assert!(config(&[file]).log.rotation.is_none());
+}
+
+#[test]
+fn keepalive_that_is_zero_is_grpcs_own() {
+    let keepalive = config(&["--grpc-keepalive-min-time=0s", "--grpc-keepalive-interval=0s"]).keepalive;
+    assert_eq!(
+        (keepalive.client_ping_min, keepalive.server_ping_interval),
+        (Duration::from_mins(5), Duration::from_hours(2))
+    );
+    let keepalive = config(&["--grpc-keepalive-interval=10ms", "--grpc-keepalive-timeout=3s"]).keepalive;
+    assert_eq!(
+        (keepalive.server_ping_interval, keepalive.server_ping_timeout),
+        (Duration::from_secs(1), Duration::from_secs(3))
+    );
+}
+
+#[test]
+fn gates_without_effect_are_told() {
+    let parsed = run(&["--feature-gates=LeaseCheckpoint=true,PriorityRequest=true"], &[]).unwrap();
+    let told = parsed.records.iter().filter(|record| record.message.starts_with("feature gate ")).count();
+    assert_eq!(told, 1);
 }

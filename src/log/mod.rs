@@ -6,10 +6,12 @@ mod journal;
 mod level;
 mod logger;
 mod record;
+mod rotate;
 mod sink;
 mod timestamp;
 
 pub use level::{Level, UnknownLevel};
 pub use logger::{LogThread, Logger, Options, open};
 pub use record::{Field, Format, Record, Value};
+pub use rotate::Rotation;
 pub use sink::{OpenError, Target};

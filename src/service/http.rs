@@ -8,7 +8,7 @@
 use super::member::Member;
 use super::server::Service;
 use super::status::Error;
-use super::{alarm, metrics as page};
+use super::{alarm, metrics as page, vars};
 use crate::command::{AlarmType, RangeRequest};
 use crate::identity::{ETCD_CLUSTER_VERSION, ETCD_STORAGE_VERSION, ETCD_VERSION};
 use crate::metrics::{self, RequestKind, Stopwatch};
@@ -44,13 +44,16 @@ async fn route<M: Member>(service: &Service<M>, request: &Request) -> Response {
             let text = page::render(service);
             typed(text, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))
         }
-        "/health" | "/version" | "/livez" | "/readyz" if *request.method() != Method::GET => not_allowed(),
+        "/health" | "/version" | "/livez" | "/readyz" | "/debug/vars" if *request.method() != Method::GET => {
+            not_allowed()
+        }
         "/health" => health(service, &Query::of(request)).await,
         "/version" => {
             let (server, cluster, storage) = (ETCD_VERSION, ETCD_CLUSTER_VERSION, ETCD_STORAGE_VERSION);
             let json = format!(r#"{{"etcdserver":"{server}","etcdcluster":"{cluster}","storage":"{storage}"}}"#);
             typed(json, HeaderValue::from_static("application/json"))
         }
+        "/debug/vars" => typed(vars::render(service), HeaderValue::from_static("application/json; charset=utf-8")),
         "/livez" => checks(service, ("livez", &LIVEZ), &Query::of(request)).await,
         "/readyz" => checks(service, ("readyz", &READYZ), &Query::of(request)).await,
         _ => match named_check(path) {

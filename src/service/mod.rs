@@ -17,9 +17,11 @@ mod quota;
 mod range;
 mod router;
 mod server;
+mod slow;
 mod status;
 #[cfg(test)]
 mod tests;
+mod vars;
 mod watch;
 mod watches;
 

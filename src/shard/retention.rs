@@ -171,17 +171,18 @@ mod tests {
 
     #[test]
     fn a_period_up_to_an_hour_is_compacted_once_a_period_to_what_was_then() {
-        // Ten looks of six minutes an hour: the first compaction is after the hour, of where it began.
+        // Ten looks of six minutes an hour: the first compaction is after the hour, of where it began; the next ones are of a
+        // period and a look ago, as in etcd, which looks before it notes.
         let mut retention = periodic(60 * MINUTE, Now(0), 1);
         let found = walk(&mut retention, 31, |_| true);
-        assert_eq!(found, [(60, 1), (120, 6001), (180, 12001)]);
+        assert_eq!(found, [(60, 1), (120, 5401), (180, 11401)]);
     }
 
     #[test]
     fn a_longer_period_is_compacted_every_hour() {
         let mut retention = periodic(3 * 60 * MINUTE, Now(0), 1);
         let found = walk(&mut retention, 51, |_| true);
-        assert_eq!(found, [(180, 1), (240, 6001), (300, 12001)]);
+        assert_eq!(found, [(180, 1), (240, 5401), (300, 11401)]);
     }
 
     #[test]
@@ -218,7 +219,7 @@ mod tests {
     fn who_does_not_lead_notes_and_does_not_compact() {
         let mut retention = periodic(60 * MINUTE, Now(0), 1);
         let found = walk(&mut retention, 31, |minute| minute > 130);
-        assert_eq!(found, [(132, 7201)]);
+        assert_eq!(found, [(132, 6601)]);
     }
 
     #[test]

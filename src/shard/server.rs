@@ -33,6 +33,7 @@ use crate::shard::front::Front;
 use crate::shard::link::{Link, send_gathered};
 use crate::shard::member::{Common, LocalMember};
 use crate::shard::mesh::{ToFront, ToReplica};
+use crate::shard::meter::Meter;
 use crate::shard::report::end_of_replica;
 use crate::shard::signals::{Asked, StopSignals};
 use crate::shard::supervisor;
@@ -150,7 +151,7 @@ impl Serving {
 
     fn serve(&self, connection: Connection) {
         self.front.on_connection_opened();
-        let (front, service) = (Rc::clone(&self.front), self.service.clone());
+        let (front, service) = (Rc::clone(&self.front), self.service.for_peer(connection.peer()));
         glommio::spawn_local(async move {
             // What ended a connection concerns its client alone, who sees it too.
             if let Ok(stream) = connection.attach() {
@@ -281,7 +282,8 @@ async fn run_first(plan: Plan, ends: Vec<LinkEnds>, logger: log::Logger) -> Resu
     let files = Files { log: Rc::new(LogFiles::new(&plan.common.paths.wal)), tree: plan.tree_file };
     let around = (Rc::clone(&inbox), Rc::clone(&serving.front), links);
     let Common { board, paths, registry, .. } = plan.common;
-    let told = (board, Arc::clone(registry.replica()));
+    let meter = Meter::new(Arc::clone(registry.replica()), plan.settings.slow_apply, logger.clone());
+    let told = (board, meter);
     let engine = Engine::new(plan.replica, around, files.clone(), told, logger.clone());
     let engine = glommio::spawn_local(engine.run());
 

@@ -34,7 +34,7 @@ fn refusals_are_etcd_s() {
     let mut differences = Vec::new();
     for (number, case) in cases.iter().enumerate() {
         let directory = scratch.join(number.to_string());
-        std::fs::create_dir_all(&directory).unwrap();
+        prepare(case, &directory);
         let (theirs, ours) = (run_etcd(case, &directory), read_ours(case, &directory));
         if theirs != ours {
             differences.push(format!("{case:?}\n  etcd {theirs:?}\n  ours {ours:?}"));
@@ -43,6 +43,36 @@ fn refusals_are_etcd_s() {
     std::fs::remove_dir_all(&scratch).unwrap();
     assert!(cases.len() > 90, "the cases are there");
     assert!(differences.is_empty(), "{} of {} differ:\n{}", differences.len(), cases.len(), differences.join("\n"));
+}
+
+/// What a client sees of it is the same; the text is better.
+#[test]
+fn unreadable_files_end_it_as_with_etcd_and_name_the_line() {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("files-{}", std::process::id()));
+    for (number, case) in cases::unreadable().iter().enumerate() {
+        let directory = scratch.join(number.to_string());
+        prepare(case, &directory);
+        let mut ends = [run_etcd(case, &directory), read_ours(case, &directory)];
+        let told = |end: &End| {
+            let last: Value = serde_json::from_str(end.records.last().expect("a record")).unwrap();
+            last["error"].as_str().expect("an error").to_owned()
+        };
+        let ours = told(&ends[1]);
+        assert!(ours.starts_with("etcd.conf:"), "{case:?}: {ours}");
+        for end in &mut ends {
+            let (error, record) = (told(end), end.records.pop().expect("a record"));
+            end.records.push(record.replace(&Value::from(error).to_string(), "ERROR"));
+        }
+        assert_eq!(ends[0], ends[1], "{case:?}");
+    }
+    std::fs::remove_dir_all(&scratch).unwrap();
+}
+
+fn prepare(case: &Case, directory: &Path) {
+    std::fs::create_dir_all(directory).unwrap();
+    if let Some(text) = case.file {
+        std::fs::write(directory.join("etcd.conf"), text).unwrap();
+    }
 }
 
 fn run_etcd(case: &Case, directory: &Path) -> End {

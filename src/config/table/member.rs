@@ -90,6 +90,5 @@ pub(super) const FLAGS: &[Flag] = &[
         .not_yet("the cluster"),
     flag("raft-write-timeout", Kind::Duration, "5s", "Time a write to a peer may take; at least 5s.")
         .not_yet("the cluster"),
-    flag("feature-gates", Kind::Gates, "", "Gates of experimental features, as `Name=true,Other=false`.")
-        .not_yet("the features that the gates belong to"),
+    flag("feature-gates", Kind::Gates, "", "Gates of experimental features, as `Name=true,Other=false`."),
 ];
