@@ -51,7 +51,10 @@ pub fn parse(arguments: &[String], variables: &[(String, String)], outside: Outs
         Err(Unfit::Ended(exit)) => return Err(Exit { records, ..exit }),
     }
     let checked = check(&settings, &mut records).and_then(|log| check_effects(&settings, &mut records).map(|()| log));
-    records.extend(deprecations(&settings));
+    // Of a file that is refused etcd keeps nothing, not even that.
+    if file.is_none() || checked.is_ok() {
+        records.extend(deprecations(&settings));
+    }
     let log = match checked {
         Ok(log) => log,
         Err(why) => return Err(refused(records, &running, why)),

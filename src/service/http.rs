@@ -81,8 +81,10 @@ impl Query {
         let mut serializable = None;
         for pair in request.uri().query().unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match name {
-                "exclude" if !value.is_empty() => query.exclude.push(value.to_owned()),
+            // A pair that is not encoded as it should be is left out, as Go does.
+            let (Some(name), Some(value)) = (unescaped(name), unescaped(value)) else { continue };
+            match name.as_str() {
+                "exclude" if !value.is_empty() => query.exclude.push(value),
                 "serializable" => {
                     serializable.get_or_insert(value == "true");
                 }
@@ -97,6 +99,23 @@ impl Query {
     fn excludes(&self, name: &str) -> bool {
         self.exclude.iter().any(|excluded| excluded == name)
     }
+}
+
+/// A part of a query without its encoding.
+fn unescaped(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// `/health`: alarms, then the leader, then a read.

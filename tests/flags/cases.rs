@@ -39,7 +39,9 @@ pub(crate) fn unreadable() -> Vec<Case> {
         file("socket-options: {reuse-port: 3}\n"),
         file("auto-compaction-retention: 1\n"),
         file("pre-vote: 'true'\n"),
-        file("{\"name\": }\n"),
+        file("feature-gates: Foo=true\n"),
+        file("peer-transport-security:\n"),
+        file("{\"name\": \"a\"\n"),
     ]
 }
 
@@ -72,7 +74,6 @@ fn files() -> Vec<Case> {
         file("listen-metrics-urls: foo\n"),
         file("name: a\nlisten-client-urls: http://foo.com:2379\n"),
         file("initial-cluster-state: foo\n"),
-        file("feature-gates: Foo=true\n"),
         file("feature-gates: LeaseCheckpointPersist=true\nname: a\n"),
         file("name: a\nauto-compaction-mode: x\n"),
         file("name: a\nmax-snapshots: 3\nheartbeat-interval: 0\n"),
@@ -82,7 +83,6 @@ fn files() -> Vec<Case> {
         file("log-outputs: [stdout, systemd/journal]\n"),
         file("log-outputs: [default, stderr]\n"),
         file("name: a\nenable-log-rotation: true\n"),
-        file("peer-transport-security:\n"),
         file("discovery-srv: x\ninitial-cluster: a=http://b:1\n"),
         file("data-dir:\nwal-dir:\ncors:\nname: a\nheartbeat-interval: 0\n"),
         file(

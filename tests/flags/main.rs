@@ -76,7 +76,9 @@ fn prepare(case: &Case, directory: &Path) {
 }
 
 fn run_etcd(case: &Case, directory: &Path) -> End {
-    let mut command = Command::new(oracle());
+    // One that etcd takes after all must not keep this waiting.
+    let mut command = Command::new("timeout");
+    command.arg("20").arg(oracle());
     let inherited = std::env::vars().filter(|(name, _)| !name.starts_with("ETCD_"));
     command.env_clear().envs(inherited).envs(case.variables.iter().copied()).args(case.flags).current_dir(directory);
     let output = command.output().expect("etcd runs");
@@ -94,7 +96,10 @@ fn read_ours(case: &Case, directory: &Path) -> End {
     let variables: BTreeMap<&str, &str> = case.variables.iter().copied().collect();
     let variables: Vec<(String, String)> =
         variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let read_file = |path: &str| ringbolt::preflight::read_file(&directory.join(path).display().to_string());
+    let read_file = |path: &str| {
+        let (place, prefix) = (directory.join(path).display().to_string(), format!("{}/", directory.display()));
+        ringbolt::preflight::read_file(&place).map_err(|why| why.replace(&prefix, ""))
+    };
     let outside = Outside { default_host: &|| Err("none".to_owned()), read_file: &read_file };
     let exit = config::parse(&arguments, &variables, outside).map_or_else(|exit| exit, |parsed| start(&parsed.config));
     let path = directory.join("log");
