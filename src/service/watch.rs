@@ -74,12 +74,12 @@ async fn take<M: Member>(service: &Service<M>, stream: &Stream, requests: &mut R
 
 /// Answers how far a stream is, as far as the newest root goes.
 async fn progress(member: &impl Member, stream: &Stream) {
-    let (pinned, term) = (member.pin(), member.status().term);
     for _ in 0..limits::WATCH_STEPS_BEFORE_PROGRESS_MAX {
-        if member.watches().work(member.now(), &pinned, term) == Progress::Done {
+        // The shard's own telling goes on between the steps: an older root would be one step back.
+        if member.watches().work(member.now(), &member.pin(), member.status().term) == Progress::Done {
             break;
         }
-        glommio::executor().yield_if_needed().await;
+        glommio::executor().yield_now().await;
     }
     stream.progress();
 }
@@ -119,5 +119,46 @@ async fn send<M: Member>(
             None => {}
         }
         reply.guard(stream.woken()).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Kind;
+    use crate::proto::etcdserverpb::PutRequest;
+    use crate::service::fake::FakeMember;
+    use futures_lite::future::zip;
+    use glommio::{LocalExecutorBuilder, Placement};
+
+    /// What is told in between is newer than the root that the first step saw.
+    #[test]
+    fn progress_goes_on_when_others_tell_of_newer_roots_meanwhile() {
+        let executor = LocalExecutorBuilder::new(Placement::Unbound).make().unwrap();
+        executor.run(async {
+            let member = FakeMember::new();
+            let put = async |key: u64| {
+                let request = PutRequest { key: key.to_be_bytes().to_vec().into(), ..Default::default() };
+                member.propose(Kind::Put, request.encode_to_vec().into()).await.unwrap();
+            };
+            for key in 0..2 * u64::try_from(limits::WATCH_CELLS_PER_STEP).unwrap() {
+                put(key).await;
+            }
+            let stream = member.watches().open(member.now());
+            let from = |start| Create {
+                start: Revision(start),
+                id: 0,
+                key: b"\0"[..].into(),
+                range_end: b"\0"[..].into(),
+                ..create(WatchCreateRequest::default())
+            };
+            stream.create(member.now(), from(1), &member.pin());
+            zip(progress(&member, &stream), async {
+                put(7).await;
+                put(8).await;
+            })
+            .await;
+            assert!(stream.next_chunk(member.status().term).is_some());
+        });
     }
 }

@@ -9,6 +9,7 @@ mod member;
 mod mesh;
 mod meter;
 mod notify;
+mod nudge;
 mod oneshot;
 mod report;
 mod retention;

@@ -34,6 +34,7 @@ use crate::shard::link::{Link, send_gathered};
 use crate::shard::member::{Common, LocalMember};
 use crate::shard::mesh::{ToFront, ToReplica};
 use crate::shard::meter::Meter;
+use crate::shard::nudge::keep_nudging;
 use crate::shard::report::end_of_replica;
 use crate::shard::signals::{Asked, StopSignals};
 use crate::shard::supervisor;
@@ -178,6 +179,7 @@ impl Serving {
 }
 
 async fn run_front(start: FrontStart) {
+    let _nudges = keep_nudging();
     let serving = Serving::new(start.shard, &start.shared, start.common, start.settings);
     // Together: an end waits for its other end, and the other shard may begin with the other channel.
     let (to_replica, from_replica) = zip(start.to_replica.connect(), start.from_replica.connect()).await;
@@ -258,6 +260,7 @@ impl Shards {
 type LinkEnds = (SharedSender<ToFront>, SharedReceiver<ToReplica>);
 
 async fn run_first(plan: Plan, ends: Vec<LinkEnds>, logger: log::Logger) -> Result<(), String> {
+    let _nudges = keep_nudging();
     let serving = Serving::new(ShardId(0), &plan.replica.shared(), plan.common.clone(), plan.settings);
     let inbox = Rc::new(Inbox::default());
     let links: Vec<Rc<Link>> = ends.iter().map(|_| Rc::new(Link::default())).collect();
