@@ -19,12 +19,16 @@ use crate::log::{Format, Level, Options, Record, Rotation, Target};
 /// The one refusal that etcd tells twice.
 pub(super) const UNADVERTISED: &str = "--advertise-client-urls is required when --listen-client-urls is set explicitly";
 
-/// Checks the settings in etcd's order; what is to be logged goes to `records`. Answers the log's options.
-pub(super) fn check(settings: &Settings, records: &mut Vec<Record>) -> Result<Options, String> {
+/// Checks what comes before everything else, and what the log is to be like: the other refusals go into that log.
+pub(super) fn check_log(settings: &Settings) -> Result<Options, String> {
     if settings.text("discovery-fallback") == "proxy" {
         return Err("v2 proxy is deprecated, and --discovery-fallback can't be configured as \"proxy\"".to_owned());
     }
-    let log = check_log(settings)?;
+    log_options(settings)
+}
+
+/// Checks the other settings in etcd's order; what is to be logged goes to `records`.
+pub(super) fn check(settings: &Settings, records: &mut Vec<Record>) -> Result<(), String> {
     check_urls(settings, records)?;
     check_discovery(settings)?;
     check_timing(settings)?;
@@ -40,8 +44,7 @@ pub(super) fn check(settings: &Settings, records: &mut Vec<Record>) -> Result<Op
             vec![("name", "default".into())],
         ));
     }
-    check_tls(settings)?;
-    Ok(log)
+    check_tls(settings)
 }
 
 /// What etcd says of flags that it is about to drop.
@@ -88,7 +91,7 @@ pub(super) fn check_effects(settings: &Settings, records: &mut Vec<Record>) -> R
     Ok(())
 }
 
-fn check_log(settings: &Settings) -> Result<Options, String> {
+fn log_options(settings: &Settings) -> Result<Options, String> {
     match settings.text("logger") {
         "zap" => {}
         "capnslog" => return Err("--logger=capnslog is removed in v3.5".to_owned()),
@@ -130,7 +133,7 @@ fn rotation(settings: &Settings) -> Result<Rotation, String> {
 
 /// lumberjack's fields: sizes in MiB, times in days; negative numbers count as none.
 fn read_rotation(text: &str) -> Result<Rotation, String> {
-    #[derive(serde::Deserialize)]
+    #[derive(Default, serde::Deserialize)]
     #[serde(default)]
     struct Fields {
         maxsize: i64,
@@ -140,26 +143,18 @@ fn read_rotation(text: &str) -> Result<Rotation, String> {
         _localtime: bool,
         compress: bool,
     }
-    impl Default for Fields {
-        fn default() -> Self {
-            Self { maxsize: 0, maxage: 0, maxbackups: 0, _localtime: false, compress: false }
-        }
-    }
     let fields: Fields = serde_json::from_str(text).map_err(|error| {
         let about =
             if error.is_data() { "invalid log rotation config" } else { "improperly formatted log rotation config" };
         format!("{about}: {error}")
     })?;
-    if fields.compress {
-        return Err("--log-rotation-config-json: compressing full log files is not supported; set \"compress\": false"
-            .to_owned());
-    }
     let count = |number: i64| u64::try_from(number).unwrap_or(0);
     let mebibytes = if fields.maxsize > 0 { count(fields.maxsize) } else { LOG_FILE_MEBIBYTES_DEFAULT };
     Ok(Rotation {
         bytes_max: mebibytes.saturating_mul(1 << 20),
         files_max: count(fields.maxbackups),
         days_max: count(fields.maxage),
+        compress: fields.compress,
     })
 }
 

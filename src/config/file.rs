@@ -139,7 +139,18 @@ fn bad_text((name, flag): (&str, &Flag), why: &str) -> Unread {
             let shown = if name == "advertise-client-urls" { "advertise-peer-urls" } else { name };
             Unread::Said(format!("unexpected error setting up {shown}: {why}\n"))
         }
-        _ => Unread::Refused(format!("{name}: {why}")),
+        Kind::Bool
+        | Kind::Int
+        | Kind::Uint
+        | Kind::Uint32
+        | Kind::Text
+        | Kind::Duration
+        | Kind::Origins
+        | Kind::UniqueList
+        | Kind::List
+        | Kind::OneOf(_)
+        | Kind::SomeOf(_)
+        | Kind::Gates => Unread::Refused(format!("{name}: {why}")),
     }
 }
 
@@ -209,11 +220,11 @@ impl<'de> Visitor<'de> for Entries<'_, '_> {
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        match self.1 {
-            // etcd looks for this one's fields once more, and finds that it has none.
-            Section::PeerSecurity => Err(self.0.refuse("invalid peer-transport-security".to_owned())),
-            _ => Ok(()),
+        // etcd looks for this one's fields once more, and finds that it has none.
+        if self.1 == Section::PeerSecurity {
+            return Err(self.0.refuse("invalid peer-transport-security".to_owned()));
         }
+        Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -464,5 +475,35 @@ mod tests {
         let text =
             "unexpected error setting up advertise-peer-urls: URL scheme must be http, https, unix, or unixs: foo\n";
         assert_eq!(said, Unread::Said(text.to_owned()));
+    }
+
+    #[test]
+    fn no_file_makes_the_reader_panic() {
+        let sample = "name: a\nheartbeat-interval: 5\nlog-outputs: [stdout]\nclient-transport-security: {cert-file: /c}\n\
+            cors: '*'\nfeature-gates: AllAlpha=true\nlisten-client-urls: http://127.0.0.1:1\nv2-deprecation: gone\n\
+            discovery-config:\n  client: {endpoints: [a], secure: {cert: x}}\nsocket-options: {reuse-port: on}\n";
+        let pieces = [
+            "[", "]", "{", "}", ":", "\n", "- ", "&a ", "*a", "<<: ", "!!int ", "1e400", "-1", "~", "\u{0}", "é", "\"",
+            "? ", "|\n", "3", "true",
+        ];
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut below = |bound: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random % u64::try_from(bound).unwrap()).unwrap()
+        };
+        for _ in 0..3000 {
+            let mut text: Vec<char> = sample.chars().collect();
+            for _ in 0..=below(4) {
+                let (at, length) = (below(text.len()), below(6));
+                let end = (at + length).min(text.len());
+                text.splice(at..end, pieces[below(pieces.len())].chars());
+            }
+            let text: String = text.into_iter().collect();
+            if let Err(Unread::Refused(why)) = read(&text) {
+                assert!(why.starts_with("f.yaml:"), "{why}");
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! - Pure: what has to be printed or logged comes back as a value, in etcd's order.
 
 use super::arguments::{Stop, read_arguments};
-use super::check::{UNADVERTISED, auto_compaction, check, check_effects, deprecations};
+use super::check::{UNADVERTISED, auto_compaction, check, check_effects, check_log, deprecations};
 use super::environment::{Outcome, lookup, read_environment};
 use super::exit::{Exit, Parsed};
 use super::file::{Unread, read_file};
@@ -50,15 +50,19 @@ pub fn parse(arguments: &[String], variables: &[(String, String)], outside: Outs
         Err(Unfit::Refused(why)) => return Err(refused(records, &running, why)),
         Err(Unfit::Ended(exit)) => return Err(Exit { records, ..exit }),
     }
-    let checked = check(&settings, &mut records).and_then(|log| check_effects(&settings, &mut records).map(|()| log));
-    // Of a file that is refused etcd keeps nothing, not even that.
-    if file.is_none() || checked.is_ok() {
-        records.extend(deprecations(&settings));
-    }
-    let log = match checked {
+    let log = match check_log(&settings) {
         Ok(log) => log,
         Err(why) => return Err(refused(records, &running, why)),
     };
+    let checked = check(&settings, &mut records).and_then(|()| check_effects(&settings, &mut records));
+    if file.is_none() || checked.is_ok() {
+        records.extend(deprecations(&settings));
+    }
+    // Of a file that is refused etcd keeps nothing, not even where the log goes.
+    let wanted = file.is_none().then(|| Box::new(log.clone()));
+    if let Err(why) = checked {
+        return Err(Exit { log: wanted, ..refused(records, &running, why) });
+    }
     if let Some(path) = file {
         let text = "loaded server configuration, other configuration command line flags and environment variables will be ignored if provided";
         records.push(Record::info(text, vec![("path", path.into())]));
@@ -66,7 +70,7 @@ pub fn parse(arguments: &[String], variables: &[(String, String)], outside: Outs
     records.push(running);
     let auto_compaction = match auto_compaction(&settings) {
         Ok(auto_compaction) => auto_compaction,
-        Err(why) => return Err(Exit::start_failed(records, &why)),
+        Err(why) => return Err(Exit { log: Some(Box::new(log)), ..Exit::start_failed(records, &why) }),
     };
     let mut config = settle::settle(&settings, log, auto_compaction);
     start::fill_in(&mut config, settings.text("data-dir").is_empty(), outside.default_host, &mut records);

@@ -2,6 +2,7 @@
 
 mod console;
 mod encode;
+mod gzip;
 mod journal;
 mod level;
 mod logger;

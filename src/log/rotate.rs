@@ -9,7 +9,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
+use super::gzip::compress;
 use super::timestamp::{MICROS_PER_DAY, parse_file_timestamp, push_file_timestamp};
 
 /// `--log-rotation-config-json`.
@@ -21,6 +23,8 @@ pub struct Rotation {
     pub files_max: u64,
     /// Days that full files are kept; 0 is for ever.
     pub days_max: u64,
+    /// Whether full files are compressed.
+    pub compress: bool,
 }
 
 /// The file that is written and where its predecessors are.
@@ -29,6 +33,8 @@ pub(super) struct RotatingFile {
     rotation: Rotation,
     file: File,
     length: u64,
+    /// Compresses full files; one at a time.
+    compressing: Option<JoinHandle<()>>,
 }
 
 impl RotatingFile {
@@ -39,7 +45,7 @@ impl RotatingFile {
         }
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         let length = file.metadata()?.len();
-        let mut rotating = Self { path: path.to_path_buf(), rotation, file, length };
+        let mut rotating = Self { path: path.to_path_buf(), rotation, file, length, compressing: None };
         rotating.remove_old(now_micros);
         Ok(rotating)
     }
@@ -86,6 +92,21 @@ impl RotatingFile {
         Ok(())
     }
 
+    /// Compresses full files that are not, beside what is written meanwhile; one that fails is tried again next time.
+    fn compress_full(&mut self) {
+        if self.compressing.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        let plain: Vec<PathBuf> = self.full_files().into_iter().map(|(_, path)| path).collect();
+        let plain: Vec<PathBuf> =
+            plain.into_iter().filter(|path| path.extension().is_none_or(|end| end != "gz")).collect();
+        if !plain.is_empty() {
+            let work = move || plain.iter().for_each(|path| drop(compress_file(path)));
+            // Without a thread they wait for the next time, too.
+            self.compressing = std::thread::Builder::new().name("log-gzip".to_owned()).spawn(work).ok();
+        }
+    }
+
     /// `server.log` becomes `server-2006-01-02T15-04-05.000.log`.
     fn full_name(&self, micros: u64) -> PathBuf {
         let (stem, extension) = self.name_parts();
@@ -107,16 +128,19 @@ impl RotatingFile {
     /// Removes full files that are too many or too old. What cannot be removed is tried again next time.
     fn remove_old(&mut self, now_micros: u64) {
         let Rotation { files_max, days_max, .. } = self.rotation;
-        if files_max == 0 && days_max == 0 {
-            return;
-        }
         let oldest = now_micros.saturating_sub(days_max.saturating_mul(MICROS_PER_DAY));
-        for (place, (micros, path)) in self.full_files().into_iter().enumerate() {
-            let too_many = files_max > 0 && u64::try_from(place).is_ok_and(|place| place >= files_max);
+        let (mut moments, mut last) = (0, None);
+        for (micros, path) in self.full_files() {
+            // One that is half compressed is there twice and counts once.
+            moments += u64::from(last.replace(micros) != Some(micros));
+            let too_many = files_max > 0 && moments > files_max;
             let too_old = days_max > 0 && micros < oldest;
             if too_many || too_old {
                 let _ = fs::remove_file(path);
             }
+        }
+        if self.rotation.compress {
+            self.compress_full();
         }
     }
 
@@ -136,6 +160,18 @@ impl RotatingFile {
         found.sort_unstable_by(|one, other| other.cmp(one));
         found
     }
+}
+
+/// Puts a compressed file in the place of a full one, with its mode. Half a file, from a process that ended, is written anew.
+fn compress_file(path: &Path) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".gz");
+    let packed = PathBuf::from(name);
+    let mut from = File::open(path)?;
+    let mode = from.metadata()?.permissions().mode() & 0o7777;
+    let mut to = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&packed)?;
+    compress(&mut from, &mut to).inspect_err(|_| drop(fs::remove_file(&packed)))?;
+    fs::remove_file(path)
 }
 
 #[cfg(test)]
@@ -164,7 +200,7 @@ mod tests {
     fn a_full_file_is_put_aside_and_no_line_is_cut() {
         let directory = scratch("full").join("logs");
         let path = directory.join("etcd.log");
-        let rotation = Rotation { bytes_max: 10, files_max: 0, days_max: 0 };
+        let rotation = Rotation { bytes_max: 10, files_max: 0, days_max: 0, compress: false };
         let mut file = RotatingFile::open(&path, rotation, moment(0)).unwrap();
         file.write("aaaa\nbbbb\n", moment(1)).unwrap();
         assert_eq!(names(&directory), ["etcd.log"], "exactly full is not too full");
@@ -194,7 +230,7 @@ mod tests {
         let path = directory.join("log");
         fs::write(&path, "12345678\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let rotation = Rotation { bytes_max: 10, files_max: 1, days_max: 0 };
+        let rotation = Rotation { bytes_max: 10, files_max: 1, days_max: 0, compress: false };
         let mut file = RotatingFile::open(&path, rotation, moment(0)).unwrap();
         for second in 1..5 {
             file.write("87654321\n", moment(second)).unwrap();
@@ -211,9 +247,27 @@ mod tests {
         for name in ["a-2020-01-01T00-00-00.000.log", "a-2020-01-03T00-00-00.000.log.gz", "a-b.log", "a.log"] {
             fs::write(directory.join(name), "").unwrap();
         }
-        let rotation = Rotation { bytes_max: 10, files_max: 0, days_max: 2 };
+        let rotation = Rotation { bytes_max: 10, files_max: 0, days_max: 2, compress: false };
         RotatingFile::open(&directory.join("a.log"), rotation, moment(3 * 86_400)).unwrap();
         assert_eq!(names(&directory), ["a-2020-01-03T00-00-00.000.log.gz", "a-b.log", "a.log"]);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn full_files_are_compressed_beside_the_writing() {
+        let directory = scratch("gzip");
+        let path = directory.join("a.log");
+        let rotation = Rotation { bytes_max: 10, files_max: 0, days_max: 0, compress: true };
+        let mut file = RotatingFile::open(&path, rotation, moment(0)).unwrap();
+        file.write("aaaaaaaa\nbbbbbbbb\n", moment(1)).unwrap();
+        let wanted = ["a-2020-01-01T00-00-01.000.log.gz", "a.log"];
+        while names(&directory) != wanted {
+            std::thread::yield_now();
+        }
+        let packed = directory.join(wanted[0]);
+        let output = std::process::Command::new("gzip").arg("-dc").arg(&packed).output().unwrap();
+        assert_eq!(output.stdout, b"aaaaaaaa\n");
+        assert_eq!(fs::metadata(&packed).unwrap().permissions().mode() & 0o777, 0o600);
         fs::remove_dir_all(&directory).unwrap();
     }
 }

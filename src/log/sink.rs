@@ -9,8 +9,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::Level;
-use super::journal::Journal;
+use super::journal::{Journal, SOCKET};
 use super::rotate::{RotatingFile, Rotation};
+
+/// The name of the journal in the flag.
+const JOURNAL: &str = "systemd/journal";
 
 /// One destination, as `--log-outputs` names it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -47,6 +50,10 @@ impl std::fmt::Display for OpenError {
             Some(libc::EISDIR) => "is a directory".to_owned(),
             _ => self.cause.to_string(),
         };
+        if self.target == JOURNAL {
+            // As Go's net package names what failed.
+            return write!(formatter, "can't find journal (dial unixgram {SOCKET}: connect: {reason})");
+        }
         write!(formatter, "open sink {}: open {}: {reason}", crate::gotext::quote(&self.target), self.target)
     }
 }
@@ -113,7 +120,7 @@ fn target_name(target: &Target) -> String {
     match target {
         Target::Stderr => "stderr".to_owned(),
         Target::Stdout => "stdout".to_owned(),
-        Target::Journal => "systemd/journal".to_owned(),
+        Target::Journal => JOURNAL.to_owned(),
         Target::File(path) => path.display().to_string(),
     }
 }

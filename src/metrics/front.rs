@@ -276,9 +276,9 @@ impl Front {
 
     /// Messages of a watch stream with so many events were handed on.
     pub fn on_watch_sent(&self, events: u64, nanos: u64) {
-        if events > 0 {
+        if let Some(by_event) = nanos.checked_div(events) {
             self.watch_sends.observe(nanos);
-            self.watch_sends_by_event.observe(nanos / events);
+            self.watch_sends_by_event.observe(by_event);
         }
     }
 

@@ -129,7 +129,11 @@ async fn health<M: Member>(service: &Service<M>, query: &Query) -> Response {
         Err(why) => format!("RANGE ERROR:{}", service.status_of(why).message),
     };
     service.front().health_failures.count();
-    error(StatusCode::SERVICE_UNAVAILABLE, &format!(r#"{{"health":"false","reason":"{reason}"}}"#))
+    let output = format!(r#"{{"health":"false","reason":"{reason}"}}"#);
+    if let Some(logger) = service.member().logger() {
+        logger.warn("/health error", &[("output", output.clone().into()), ("status-code", 503u64.into())]);
+    }
+    error(StatusCode::SERVICE_UNAVAILABLE, &output)
 }
 
 /// Why the member is not healthy, if it is not.
@@ -241,6 +245,7 @@ async fn checks<M: Member>(service: &Service<M>, (group, checks): (&'static str,
         }
     }
     if failed {
+        tell_of_failure(service, group, &lines);
         return error(StatusCode::SERVICE_UNAVAILABLE, &lines);
     }
     if !query.verbose {
@@ -250,6 +255,15 @@ async fn checks<M: Member>(service: &Service<M>, (group, checks): (&'static str,
     let mut response = typed(lines, TEXT);
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Whoever looks after the member sees in its log what the prober saw.
+fn tell_of_failure<M: Member>(service: &Service<M>, group: &str, lines: &str) {
+    if let Some(logger) = service.member().logger() {
+        let path = format!("/{group}");
+        let fields = [("path", path.into()), ("reason", lines.to_owned().into()), ("status-code", 503u64.into())];
+        logger.error("Health check error", &fields);
+    }
 }
 
 fn typed(body: impl Into<Bytes>, content_type: HeaderValue) -> Response {

@@ -75,9 +75,10 @@ impl Noted {
             ("response size", stats.response_size.into()),
             ("request content", stats.content.into()),
         ];
-        match level {
-            Level::Debug => logger.debug("request stats", &fields),
-            _ => logger.warn("request stats", &fields),
+        if level == Level::Debug {
+            logger.debug("request stats", &fields);
+        } else {
+            logger.warn("request stats", &fields);
         }
     }
 
@@ -130,15 +131,10 @@ fn size(length: usize) -> i64 {
 
 /// The prefix and the request of a read, as etcd words them.
 fn describe(method: Method, message: &Bytes) -> (&'static str, String) {
-    match method {
-        Method::KvTxn => {
-            ("read-only txn ", TxnRequest::decode(message.clone()).map_or(String::new(), |txn| txn_text(&txn)))
-        }
-        _ => (
-            "read-only range ",
-            RangeRequest::decode(message.clone()).map_or(String::new(), |range| range_text(&range)),
-        ),
+    if method == Method::KvTxn {
+        return ("read-only txn ", TxnRequest::decode(message.clone()).map_or(String::new(), |txn| txn_text(&txn)));
     }
+    ("read-only range ", RangeRequest::decode(message.clone()).map_or(String::new(), |range| range_text(&range)))
 }
 
 /// Counts and sizes by etcd's rules, which tell only KV's requests apart.
@@ -155,32 +151,28 @@ fn stats(method: Method, message: &Bytes, answer: Answer<'_>) -> Stats {
         response_size,
         content,
     };
-    match method {
-        Method::KvRange => {
-            let count = RangeResponse::decode(answer).map_or(0, |response| response.count);
-            of(
-                0,
-                count.max(large_count),
-                RangeRequest::decode(message.clone()).map_or(String::new(), |request| range_text(&request)),
-            )
-        }
-        Method::KvPut => {
-            of(1, 0, PutRequest::decode(message.clone()).map_or(String::new(), |request| put_text(&request)))
-        }
-        Method::KvDeleteRange => {
-            let deleted = DeleteRangeResponse::decode(answer).map_or(0, |response| response.deleted);
-            let request = DeleteRangeRequest::decode(message.clone());
-            of(0, deleted, request.map_or(String::new(), |request| delete_text(&request)))
-        }
-        Method::KvTxn => {
-            let Ok(request) = TxnRequest::decode(message.clone()) else { return of(0, 0, String::new()) };
-            let succeeded = TxnResponse::decode(answer).is_ok_and(|response| response.succeeded);
-            let done = if succeeded { &request.success } else { &request.failure };
-            let bytes = done.iter().map(Message::encoded_len).sum();
-            Stats { request_size: size(bytes), ..of(size(done.len()), 0, txn_text(&request)) }
-        }
-        _ => Stats { request_count: -1, request_size: -1, response_count: -1, response_size: -1, ..Stats::default() },
+    let bytes = message.clone();
+    if method == Method::KvRange {
+        let count = RangeResponse::decode(answer).map_or(0, |response| response.count);
+        let content = RangeRequest::decode(bytes).map_or(String::new(), |request| range_text(&request));
+        return of(0, count.max(large_count), content);
     }
+    if method == Method::KvPut {
+        return of(1, 0, PutRequest::decode(bytes).map_or(String::new(), |request| put_text(&request)));
+    }
+    if method == Method::KvDeleteRange {
+        let deleted = DeleteRangeResponse::decode(answer).map_or(0, |response| response.deleted);
+        let content = DeleteRangeRequest::decode(bytes).map_or(String::new(), |request| delete_text(&request));
+        return of(0, deleted, content);
+    }
+    if method == Method::KvTxn {
+        let Ok(request) = TxnRequest::decode(bytes) else { return of(0, 0, String::new()) };
+        let succeeded = TxnResponse::decode(answer).is_ok_and(|response| response.succeeded);
+        let done = if succeeded { &request.success } else { &request.failure };
+        let bytes = done.iter().map(Message::encoded_len).sum();
+        return Stats { request_size: size(bytes), ..of(size(done.len()), 0, txn_text(&request)) };
+    }
+    Stats { request_count: -1, request_size: -1, response_count: -1, response_size: -1, ..Stats::default() }
 }
 
 // ---- requests as Go's protobuf prints them, without values ----

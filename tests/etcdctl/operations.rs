@@ -244,3 +244,29 @@ fn the_store_can_be_locked_in_memory() {
         Err(failed) => assert!(failed.log.contains("--memory-mlock: raise the limit"), "{failed}"),
     }
 }
+
+/// A refusal is told where the log was asked to go, and one about the log itself on the standard error: beside etcd.
+#[test]
+fn refusals_go_into_the_log_that_was_asked_for() {
+    let told = |program: &Path, name: &str, output: &str| {
+        let scratch = Scratch::new(name);
+        let mut command = Command::new(program);
+        command.current_dir(scratch.path()).arg(format!("--log-outputs={output}")).arg("--heartbeat-interval=0");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ETCD")) {
+            command.env_remove(name);
+        }
+        let ended = command.output().expect("it runs");
+        let file = std::fs::read_to_string(scratch.path().join("rel.log")).unwrap_or_default();
+        let [out, error, file] = [ended.stdout, ended.stderr, file.into_bytes()].map(|bytes| {
+            let text = String::from_utf8(bytes).expect("text").replace(&scratch.path().display().to_string(), "DIR");
+            let records = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a record"));
+            records.map(|record| format!("{} {}", record["msg"], record["error"])).collect::<Vec<_>>()
+        });
+        (ended.status.code(), out, error, file)
+    };
+    let programs = [server_under_test(), crate::client::oracle()];
+    for output in ["stdout", "stderr", "default", "rel.log", "/nonexistent/x", "stdout,stderr", "/dev/null", "/tmp"] {
+        let [ours, theirs] = programs.each_ref().map(|program| told(&program.path, "refusals", output));
+        assert_eq!(ours, theirs, "--log-outputs={output}");
+    }
+}

@@ -69,9 +69,9 @@ fn unreadable_files_end_it_as_with_etcd_and_name_the_line() {
 }
 
 fn prepare(case: &Case, directory: &Path) {
-    std::fs::create_dir_all(directory).unwrap();
+    std::fs::create_dir_all(directory).expect("our directory");
     if let Some(text) = case.file {
-        std::fs::write(directory.join("etcd.conf"), text).unwrap();
+        std::fs::write(directory.join("etcd.conf"), text).expect("our directory");
     }
 }
 
