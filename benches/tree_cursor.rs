@@ -41,7 +41,7 @@ fn filled() -> Tree {
     while at < cells() {
         let mut txn = tree.begin();
         for _ in 0..BATCH {
-            txn.insert(TreeId::Versions, &key(at), &[1; 6], &[7; 64], true).expect("enough pages");
+            txn.insert(TreeId::Keys, &key(at), &[1; 6], &[7; 64], true).expect("enough pages");
             at += 1;
         }
         txn.commit(Stamp::default());
@@ -57,7 +57,7 @@ fn find(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         round += BATCH;
         (round..round + BATCH)
-            .filter(|at| pin.view().find(TreeId::Versions, &key(mix(*at) % cells())).expect("sound").is_some())
+            .filter(|at| pin.view().find(TreeId::Keys, &key(mix(*at) % cells())).expect("sound").is_some())
             .count()
     });
 }
@@ -70,7 +70,7 @@ fn rank(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         round += BATCH;
         (round..round + BATCH)
-            .map(|at| pin.view().rank(TreeId::Versions, &key(mix(at) % cells())).expect("sound"))
+            .map(|at| pin.view().rank(TreeId::Keys, &key(mix(at) % cells())).expect("sound"))
             .fold(0, u64::wrapping_add)
     });
 }
@@ -80,7 +80,7 @@ fn next(bencher: Bencher<'_, '_>) {
     let tree = filled();
     let pin = tree.shared().reader(ShardId(0)).pin();
     let view = pin.view();
-    let mut cursor = view.cursor(TreeId::Versions);
+    let mut cursor = view.cursor(TreeId::Keys);
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         let mut bytes = 0;
         for _ in 0..BATCH {
@@ -104,7 +104,7 @@ fn overwrite(bencher: Bencher<'_, '_>, per_transaction: u64) {
             for _ in 0..per_transaction {
                 round += 1;
                 let key = key(mix(round) % cells());
-                txn.insert(TreeId::Versions, &key, &[1; 6], &[9; 64], true).expect("enough pages");
+                txn.insert(TreeId::Keys, &key, &[1; 6], &[9; 64], true).expect("enough pages");
             }
             black_box(txn.commit(Stamp::default()));
         }

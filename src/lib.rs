@@ -13,12 +13,15 @@ pub mod proto;
 pub mod command;
 
 // Pure core: no I/O, clock, randomness, async or locks.
+pub mod bbolt;
 pub mod tree;
 pub mod wal;
 pub mod lease;
 pub mod mvcc;
 pub mod watch;
 pub mod alarm;
+pub mod cluster;
+pub mod backup;
 pub mod apply;
 pub mod raft;
 pub mod replica;

@@ -30,8 +30,8 @@ pub const BATCH_COMMANDS_MAX: u32 = 16_384;
 /// Root slots in a meta page: more than there are trees, so that a new tree needs no new format.
 pub const TREE_ROOTS: usize = 16;
 
-/// The part of a cell that is never moved to overflow pages: revisions, version, lease, flags.
-pub const TREE_HEAD_BYTES_MAX: usize = 64;
+/// The part of a cell that is never moved to overflow pages: revisions, version, lease, flags, links.
+pub const TREE_HEAD_BYTES_MAX: usize = 255;
 
 /// A body above a quarter of a page lies in a run of pages of its own, so that a leaf keeps at least two cells.
 pub const TREE_BODY_INLINE_BYTES_MAX: usize = PAGE_BYTES / 4;
@@ -82,6 +82,8 @@ const _: () = assert!(TREE_FILE_PAGES_MIN >= 4 * TREE_REGION_GROUPS, "the first 
 const _: () = assert!(TREE_FILE_PAGES_MIN.is_multiple_of(TREE_CHUNK_PAGES), "files are whole chunks");
 const _: () = assert!(TREE_GROUP_PAGES.is_multiple_of(TREE_CHUNK_PAGES), "a chunk lies in one group");
 const _: () = assert!(TREE_CHUNK_PAGES == 64, "a chunk is one word of the free map");
+const _: () = assert!(51 + MVCC_VERSION_NUMBER_MAX.trailing_zeros() * 14 <= 255 && TREE_HEAD_BYTES_MAX == 255);
+const _: () = assert!(MVCC_VERSION_NUMBER_MAX.is_power_of_two(), "numbers that wrap lose no links");
 const _: () = assert!(TREE_KEY_PREFIX_BYTES < TREE_KEY_INLINE_BYTES_MAX, "a prefix is shorter than an inline key");
 const _: () = assert!(
     TREE_KEY_INLINE_BYTES_MAX + TREE_HEAD_BYTES_MAX + TREE_BODY_INLINE_BYTES_MAX + 64 <= (PAGE_BYTES - 48) / 2,
@@ -176,9 +178,10 @@ const _: () = assert!(LEASE_EXPIRY_PAUSE.as_nanos() < LEASE_EXPIRY_RETRY.as_nano
 
 // ---- mvcc ----
 
-/// Cells that a walk at an older revision passes over one by one before it searches: most keys have few versions, and a
-/// neighbour is a hundred times cheaper than a search.
-pub const MVCC_WALK_STEPS_BEFORE_SEEK: usize = 8;
+/// The greatest number of a version among those of its key; behind it they begin at half of it again. It is what bounds the
+/// links in a head (51 bytes of numbers, then at most 14 links of 14 bytes), at the price of a search for every 8192
+/// versions that lie between what is read and the newest.
+pub const MVCC_VERSION_NUMBER_MAX: u64 = 1 << 14;
 
 /// A count at an older revision undoes up to this many changes however few the keys are.
 pub const MVCC_COUNT_CHANGES_MIN: u64 = 64;
@@ -250,6 +253,17 @@ pub const ALARMS_MAX: u64 = 1024;
 
 const _: () = assert!(ALARMS_MAX >= 8 * 64, "every alarm that the members themselves may raise has room");
 
+// ---- backup ----
+
+/// Bytes of a snapshot that one step makes: what a slow reader holds, beside its largest value and its window, and what
+/// keeps a step to about a hundred microseconds.
+pub const BACKUP_STEP_BYTES: usize = 64 * 1024;
+
+/// Leases of a snapshot that are looked at together.
+pub const BACKUP_LEASES_PER_STEP: usize = 512;
+
+const _: () = assert!(BACKUP_STEP_BYTES >= 4 * PAGE_BYTES && BACKUP_STEP_BYTES.is_multiple_of(PAGE_BYTES));
+
 // ---- apply ----
 
 // ---- raft ----
@@ -295,8 +309,8 @@ pub const RAFT_UNPERSISTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Entries that may wait to be applied, beside the window's own bound: a store that waits for space holds them in memory.
 pub const RAFT_UNAPPLIED_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
-/// Committed data handed over in one go: bounds one turn of applying.
-pub const RAFT_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Committed data handed over in one go: what a start may apply at once.
+pub const RAFT_COMMITTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Applied entries kept in memory for followers that are a little behind.
 pub const RAFT_WINDOW_ENTRIES_MAX: usize = 10_000;
@@ -358,6 +372,16 @@ pub const REPLICA_BATCHES_PER_TURN_MAX: usize = 8;
 
 /// Entries applied in one transaction of the tree.
 pub const REPLICA_APPLY_ENTRIES_MAX: usize = 1024;
+
+/// Their data: bounds one turn of applying.
+pub const REPLICA_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The same while the recovered log is applied: nobody waits for a turn then, and a page that many of its entries change is
+/// copied once for all of them.
+pub const REPLICA_REPLAY_ENTRIES_MAX: usize = 65_536;
+
+/// See `REPLICA_REPLAY_ENTRIES_MAX`.
+pub const REPLICA_REPLAY_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// A checkpoint comes at the latest so long after the last one: bounds what a restart applies again.
 pub const REPLICA_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -663,6 +687,24 @@ pub const RANGE_CELLS_PER_STEP: usize = 4096;
 
 /// The same for HashKV, which is in nobody's way.
 pub const HASH_CELLS_PER_STEP: usize = 1024;
+
+/// The same for a snapshot, whose second pass also ends a step by its bytes.
+pub const SNAPSHOT_CELLS_PER_STEP: usize = 1024;
+
+/// How long hashes and snapshots work before they rest. What else their executor has to do waits no longer: well below what
+/// a put takes.
+pub const PACE_WORK: Duration = Duration::from_micros(500);
+
+/// How long they rest: just so long that the executor looks at its sockets. If nothing is there, it is over before the
+/// executor would go to sleep, which on a loaded machine would cost the processor.
+pub const PACE_REST: Duration = Duration::from_micros(1);
+
+const _: () = assert!(PACE_REST.as_nanos() * 10 <= PACE_WORK.as_nanos());
+
+/// Bytes of the file in one message of a snapshot, etcd's figure.
+pub const SNAPSHOT_BLOB_BYTES: usize = 32 * 1024;
+
+const _: () = assert!(SNAPSHOT_BLOB_BYTES <= BACKUP_STEP_BYTES, "every step sends something");
 
 // ---- shard ----
 

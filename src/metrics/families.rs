@@ -4,7 +4,7 @@
 //! - What etcd has under a name is shown under that name; what it has not, under `ringbolt_`.
 
 use super::front::Front;
-use super::histogram::{Histogram, Sum};
+use super::histogram::Sum;
 use super::registry::Registry;
 use super::text::{Page, Type};
 use super::zeros;
@@ -75,7 +75,7 @@ impl Registry {
         ];
         counters.into_iter().for_each(|(name, help, value)| page.counter(name, help, value));
         let help = "Bucketed histogram of lease TTLs.";
-        self.show_sum(page, ("etcd_debugging_lease_ttl_total", help), |front| &front.lease_ttls);
+        self.show_long(page, ("etcd_debugging_lease_ttl_total", help), |front| &front.lease_ttls);
     }
 
     fn show_watches(&self, page: &mut Page) {
@@ -103,17 +103,10 @@ impl Registry {
         page.counter("etcd_debugging_mvcc_events_total", help, total(|front| front.events_told.get()));
         let help = "The total duration in seconds of running through the send loop watch stream response all events.";
         let name = "etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds";
-        self.show_sum(page, (name, help), |front| &front.watch_sends);
+        self.show_long(page, (name, help), |front| &front.watch_sends);
         let help = "The average duration in seconds of running through the send loop watch stream response, per event.";
         let name = "etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds";
-        self.show_sum(page, (name, help), |front| &front.watch_sends_by_event);
-    }
-
-    /// A distribution of all fronts.
-    fn show_sum(&self, page: &mut Page, (name, help): (&'static str, &str), of: fn(&Front) -> &Histogram) {
-        let found: Vec<_> = self.fronts().map(of).collect();
-        let Some(first) = found.first() else { return };
-        page.family(name, Type::Histogram, help).histogram(&[], &Sum::of(first.scale(), found));
+        self.show_long(page, (name, help), |front| &front.watch_sends_by_event);
     }
 
     fn show_disk(&self, page: &mut Page) {

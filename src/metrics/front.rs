@@ -14,6 +14,10 @@ pub(super) const USUAL: Scale = Scale::seconds(1_000_000, 14);
 const FINE: Scale = Scale::seconds(100_000, 20);
 /// From 10 ms to 164 s.
 const HASHING: Scale = Scale::seconds(10_000_000, 15);
+/// From 10 ms to 655 s.
+const SNAPSHOTS: Scale = Scale::seconds(10_000_000, 17);
+/// From 0.1 s to 410 s.
+const DEFRAGMENTATION: Scale = Scale::seconds(100_000_000, 13);
 /// client_golang's default buckets.
 const HANDLING: Scale = Scale::listed(&[
     5_000_000,
@@ -187,6 +191,12 @@ pub struct Front {
     pub scrapes: Counter,
     /// The time of HashKV.
     pub hash_revision: Histogram,
+    /// The time of Hash.
+    pub hash: Histogram,
+    /// The time of snapshots that were sent whole.
+    pub snapshots: Histogram,
+    /// The time of Defragment.
+    pub defragmentations: Histogram,
     /// Requests by their clients' versions.
     pub clients: Clients,
     pub(super) ranges_time: [Histogram; 2],
@@ -228,6 +238,9 @@ impl Front {
             health_failures: Counter::default(),
             scrapes: Counter::default(),
             hash_revision: Histogram::new(HASHING),
+            hash: Histogram::new(HASHING),
+            snapshots: Histogram::new(SNAPSHOTS),
+            defragmentations: Histogram::new(DEFRAGMENTATION),
             clients: Clients::default(),
             ranges_time: both(FINE),
             requests: std::array::from_fn(|_| both(USUAL)),

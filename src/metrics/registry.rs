@@ -155,9 +155,23 @@ impl Registry {
             }
         }
         let help = "The latency distribution of storage hash by revision operation.";
-        let sum = self.sum(|front| Some(&front.hash_revision));
-        page.family("etcd_mvcc_hash_rev_duration_seconds", Type::Histogram, help)
-            .histogram(&[], &sum.expect("there is a front"));
+        self.show_long(page, ("etcd_mvcc_hash_rev_duration_seconds", help), |front| &front.hash_revision);
+        let help = "The latency distribution of storage hash operation.";
+        self.show_long(page, ("etcd_mvcc_hash_duration_seconds", help), |front| &front.hash);
+        let help = "The latency distribution of backend snapshots.";
+        self.show_long(page, ("etcd_disk_backend_snapshot_duration_seconds", help), |front| &front.snapshots);
+        let help = "The latency distribution of backend defragmentation.";
+        self.show_long(page, ("etcd_disk_backend_defrag_duration_seconds", help), |front| &front.defragmentations);
+    }
+
+    pub(super) fn show_long(
+        &self,
+        page: &mut Page,
+        (name, help): (&'static str, &str),
+        of: impl Fn(&Front) -> &Histogram,
+    ) {
+        let sum = self.sum(|front| Some(of(front)));
+        page.family(name, Type::Histogram, help).histogram(&[], &sum.expect("there is a front"));
     }
 
     /// Requests by their clients' versions.

@@ -38,7 +38,7 @@ const DEFRAGMENTATION: [Row; 1] = [(
 )];
 
 /// Distributions of the same kinds.
-const TIMES: [(&str, &str, Scale); 5] = [
+const TIMES: [(&str, &str, Scale); 2] = [
     (
         "etcd_debugging_server_watch_send_loop_control_stream_duration_seconds",
         "The total duration in seconds of running through the send loop control stream response.",
@@ -48,21 +48,6 @@ const TIMES: [(&str, &str, Scale); 5] = [
         "etcd_debugging_server_watch_send_loop_progress_duration_seconds",
         "The total duration in seconds of running through the progress loop control stream response.",
         USUAL,
-    ),
-    (
-        "etcd_disk_backend_defrag_duration_seconds",
-        "The latency distribution of backend defragmentation.",
-        Scale::seconds(100_000_000, 13),
-    ),
-    (
-        "etcd_disk_backend_snapshot_duration_seconds",
-        "The latency distribution of backend snapshots.",
-        Scale::seconds(10_000_000, 17),
-    ),
-    (
-        "etcd_mvcc_hash_duration_seconds",
-        "The latency distribution of storage hash operation.",
-        Scale::seconds(10_000_000, 15),
     ),
 ];
 

@@ -21,7 +21,7 @@
 //! - finished <= scheduled <= current revision, and rows below the cursor are as the first invariant says.
 
 use super::history::{History, Purpose, ROW_CELLS};
-use super::row::{At, KeyBuffer, Version};
+use super::row::{At, KeyBuffer, Version, newest};
 use super::work::{Progress, Work};
 use super::{Error, KvHash, Writer, remembered};
 use crate::codec::{Reader, put_varint};
@@ -139,11 +139,15 @@ impl Writer<'_, '_> {
     }
 }
 
-/// A row of the revision index, taken out of the pages so that they can be changed.
+/// A row of the history, taken out of the pages so that they can be changed.
 struct Row {
     at: At,
     key: Vec<u8>,
     tombstone: bool,
+    /// The version of its key before it.
+    before: Option<At>,
+    /// Whether the one before it, if there is one, was live: a row, unless a compaction removed it.
+    follows_live: bool,
 }
 
 /// What a member does once when it starts, before the first step: it forgets the checksums of the run before, as etcd
@@ -194,7 +198,7 @@ fn step(txn: &mut Txn<'_>, state: Compaction, rows_max: usize) -> Result<Compact
         if row.at < cursor || row.at.main > state.scheduled {
             return Err(Error::Damaged("revisions out of order"));
         }
-        settle(txn, row, state.scheduled, &mut buffer)?;
+        settle(txn, row, &state, &mut buffer)?;
         cursor = row.at.next()?;
     }
     assert!(rows.len() <= rows_max && cursor >= state.cursor, "a step goes forward, by its bound");
@@ -217,51 +221,35 @@ fn rows(view: &View<'_>, state: &Compaction, rows_max: usize) -> Result<Vec<Row>
         if change.at.main > state.scheduled {
             break;
         }
-        rows.push(Row { at: change.at, key: change.key.to_vec(), tombstone: change.head.tombstone });
+        rows.push(Row {
+            at: change.at,
+            key: change.key.to_vec(),
+            tombstone: change.head.tombstone,
+            before: change.chain.previous()?,
+            follows_live: change.head.tombstone || change.head.version > 1,
+        });
         cursor.next()?;
     }
     Ok(rows)
 }
 
-/// Removes what one row makes superfluous: older versions of its key, and itself if it is a tombstone below `compacted`.
-fn settle(txn: &mut Txn<'_>, row: &Row, compacted: Revision, buffer: &mut KeyBuffer) -> Result<(), Error> {
-    let own = row.tombstone && row.at.main < compacted;
-    for at in superfluous(&txn.view(), row, buffer)? {
-        if at >= row.at {
-            return Err(Error::Damaged("versions out of order"));
+/// Removes what one row makes superfluous: the version of its key before it, and itself if it is a tombstone below the
+/// scheduled revision. What came before the one before it went with that one.
+fn settle(txn: &mut Txn<'_>, row: &Row, state: &Compaction, buffer: &mut KeyBuffer) -> Result<(), Error> {
+    if let Some(before) = row.before {
+        let removed = txn.remove(TreeId::Revisions, buffer.row(&row.key, before))?;
+        // A row that was settled by an earlier compaction has none left, and a tombstone may have gone by itself.
+        if !removed && row.follows_live && row.at.main > state.finished {
+            return Err(Error::Damaged("the two trees do not hold the same rows"));
         }
-        remove(txn, &row.key, at, buffer)?;
     }
-    if own { remove(txn, &row.key, row.at, buffer) } else { Ok(()) }
-}
-
-/// The versions of the row's key before it. At most one is left of each earlier step.
-fn superfluous(view: &View<'_>, row: &Row, buffer: &mut KeyBuffer) -> Result<Vec<At>, Error> {
-    let mut found = Vec::new();
-    let mut cursor = view.cursor(TreeId::Versions);
-    cursor.seek(buffer.version(&row.key, row.at))?;
-    let own = cursor.outline()?.map(Version::parse).transpose()?;
-    if own.is_none_or(|version| version.key != row.key || version.at != row.at) {
-        return Err(Error::Damaged("a revision without its version"));
+    if !row.tombstone || row.at.main >= state.scheduled {
+        return Ok(());
     }
-    loop {
-        cursor.next()?;
-        let Some(cell) = cursor.outline()? else { break };
-        let version = Version::parse(cell)?;
-        if version.key != row.key {
-            break;
-        }
-        if cell.weighted {
-            return Err(Error::Damaged("an old version counts as live"));
-        }
-        found.push(version.at);
+    let newest = newest(&txn.view(), &row.key)?.ok_or(Error::Damaged("a revision without its key"))?.at;
+    if newest == row.at {
+        txn.remove(TreeId::Keys, &row.key)?;
     }
-    Ok(found)
-}
-
-/// Removes one version from both trees.
-fn remove(txn: &mut Txn<'_>, key: &[u8], at: At, buffer: &mut KeyBuffer) -> Result<(), Error> {
-    let version = txn.remove(TreeId::Versions, buffer.version(key, at))?;
-    let row = txn.remove(TreeId::Revisions, buffer.row(key, at))?;
-    if version && row { Ok(()) } else { Err(Error::Damaged("the two trees do not hold the same rows")) }
+    let removed = txn.remove(TreeId::Revisions, buffer.row(&row.key, row.at))?;
+    if removed { Ok(()) } else { Err(Error::Damaged("a row that was just there")) }
 }

@@ -12,7 +12,7 @@
 
 use super::Error;
 use super::bounds::{End, KeyRange};
-use super::row::{At, KeyBuffer, TAIL_FIRST, TAIL_LAST, Version, live_keys, newest, newest_at};
+use super::row::{At, KeyBuffer, Version, back_to, live_keys, newest, newest_at};
 use super::walk::{Direction, Mode, Step, Walk};
 use super::work::Work;
 use crate::command::DeleteRangeRequest;
@@ -20,7 +20,7 @@ use crate::limits::MVCC_COUNT_CHANGES_MIN;
 use crate::tree::{TreeId, View};
 use crate::types::Revision;
 
-/// Cells that looking one change up in the versions of its key costs: two searches.
+/// Cells that looking one change up among its key's versions costs: two searches.
 const CHANGE_CELLS: usize = 3;
 
 /// A count in progress.
@@ -155,23 +155,22 @@ pub fn keys_deleted(view: &View<'_>, request: &DeleteRangeRequest) -> Result<u64
 
 /// Live keys of a range now.
 fn live_now(view: &View<'_>, range: &KeyRange) -> Result<i64, Error> {
-    let mut buffer = KeyBuffer::default();
     let below = match &range.end {
-        End::Before(end) => view.rank(TreeId::Versions, buffer.with_tail(end, TAIL_FIRST))?,
+        End::Before(end) => view.rank(TreeId::Keys, end)?,
         End::Unbounded => live_keys(view),
-        End::Single => view.rank(TreeId::Versions, buffer.with_tail(&range.from, TAIL_LAST))?,
+        End::Single => view.rank(TreeId::Keys, KeyBuffer::default().behind(&range.from))?,
     };
-    let before = view.rank(TreeId::Versions, buffer.with_tail(&range.from, TAIL_FIRST))?;
+    let before = view.rank(TreeId::Keys, &range.from)?;
     let live = below.checked_sub(before).ok_or(Error::Damaged("ranks of a range run backwards"))?;
     i64::try_from(live).map_err(|_| Error::Damaged("more live keys than revisions can be"))
 }
 
 /// What undoing everything since `then` does to the key of its last change; 0 for changes before the last.
 fn difference(view: &View<'_>, change: &Version<'_>, then: Revision, buffer: &mut KeyBuffer) -> Result<i64, Error> {
-    let last = newest(view, change.key, buffer)?.ok_or(Error::Damaged("a revision without its version"))?;
+    let last = newest(view, change.key)?.ok_or(Error::Damaged("a revision without its key"))?;
     if last.at != change.at {
         return Ok(0);
     }
-    let was = newest_at(view, change.key, At::end_of(then), buffer)?.is_some_and(|version| !version.head.tombstone);
+    let was = back_to(view, last, At::end_of(then), buffer)?.is_some_and(|version| !version.head.tombstone);
     Ok(i64::from(was) - i64::from(!last.head.tombstone))
 }

@@ -7,7 +7,7 @@
 //!   compacted.
 
 use super::compact::Compaction;
-use super::row::{At, KeyBuffer, Values, Version, newest_at};
+use super::row::{self, At, KeyBuffer, Values, Version, newest, oldest_from};
 use super::wire::{Shown, put_event};
 use super::{Error, Position, Work};
 use crate::tree::{Cursor, TreeId, View};
@@ -15,6 +15,8 @@ use crate::types::Revision;
 
 /// Cells that a matching event costs beside its row: its value and the pair before.
 const EVENT_CELLS: usize = 2;
+/// Cells that finding the next change of a key costs.
+const SEARCH_CELLS: usize = 2;
 
 /// A place in history: between two changes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -98,7 +100,7 @@ impl<'a> Feed<'a> {
         Ok(None)
     }
 
-    /// The same for the changes of one key, found among its versions.
+    /// The same for the changes of one key, found by its links.
     pub fn changes_of(
         &self,
         key: &[u8],
@@ -106,18 +108,15 @@ impl<'a> Feed<'a> {
         work: &mut Work,
         visit: Visit<'_>,
     ) -> Result<Option<Place>, Error> {
-        let mut cursor = self.view.cursor(TreeId::Versions);
-        // Newer versions stand before older ones.
-        if !cursor.seek(KeyBuffer::default().version(key, from.0))? {
-            cursor.seek_last()?;
-        } else if version_of(&cursor, key)?.is_none_or(|version| version.at < from.0) {
-            cursor.prev()?;
-        }
-        while let Some(version) = version_of(&cursor, key)? {
+        let Some(newest) = newest(&self.view, key)? else { return Ok(None) };
+        let (mut next, mut buffer) = (from.0, KeyBuffer::default());
+        while newest.at >= next {
+            let version = oldest_from(&self.view, newest, next, &mut buffer)?;
             if !self.show(Event { feed: self, version, row: None }, work, visit)? {
                 return Ok(Some(Place(version.at)));
             }
-            cursor.prev()?;
+            work.spend(SEARCH_CELLS);
+            next = version.at.next()?;
         }
         Ok(None)
     }
@@ -135,13 +134,6 @@ impl<'a> Feed<'a> {
         }
         Ok(seen != Seen::Enough)
     }
-}
-
-/// The version under the cursor if it is one of `key`.
-fn version_of<'a>(cursor: &Cursor<'a>, key: &[u8]) -> Result<Option<Version<'a>>, Error> {
-    let Some(cell) = cursor.outline()? else { return Ok(None) };
-    let version = Version::parse(cell)?;
-    Ok((version.key == key).then_some(version))
 }
 
 impl<'a> Event<'a> {
@@ -178,8 +170,15 @@ impl<'a> Event<'a> {
         if before < self.feed.position.compacted {
             return Ok(None);
         }
-        let found = newest_at(&self.feed.view, self.key(), At::end_of(before), &mut KeyBuffer::default())?;
-        let Some(version) = found.filter(|version| !version.head.tombstone) else { return Ok(None) };
+        let (mut version, mut buffer) = (self.version, KeyBuffer::default());
+        // Changes of the same txn are not seen from the revision before.
+        while version.at.main > before {
+            let Some(earlier) = row::previous(&self.feed.view, &version, &mut buffer)? else { return Ok(None) };
+            version = earlier;
+        }
+        if version.head.tombstone {
+            return Ok(None);
+        }
         Ok(Some((version, values.of(&version)?)))
     }
 }

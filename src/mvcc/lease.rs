@@ -4,7 +4,7 @@
 //! - A revocation is one revision, the keys' deletions in the order of the keys; without keys it is none.
 //! - Its lease and its keys are gone in the same root.
 
-use super::row::{Head, KeyBuffer};
+use super::row::Head;
 use super::write::{Previous, live};
 use super::{Error, Writer};
 use crate::lease::{self, Lease};
@@ -24,13 +24,13 @@ impl Writer<'_, '_> {
             return Err(Error::LeaseNotFound);
         }
         lease::exists(&self.view(), id)?;
-        let mut buffer = KeyBuffer::default();
         loop {
             let keys = lease::attached(&self.view(), id, None, MVCC_DELETE_KEYS_PER_CHUNK)?;
             for key in &keys {
-                let previous = live(&self.txn.view(), key, &mut buffer)?
+                let previous = live(&self.txn.view(), key)?
                     .filter(|version| version.head.lease == id)
                     .map(|version| Previous::of(&version))
+                    .transpose()?
                     .ok_or(Error::Damaged("a key hangs on a lease that it does not name"))?;
                 self.write(key, Head::TOMBSTONE, &[], Some(previous))?;
                 lease::reattach(self.txn, key, id, LeaseId(0))?;

@@ -7,6 +7,7 @@
 //! Must not know raft, requests' tickets, sessions or sockets.
 
 mod bounds;
+mod chain;
 pub mod check;
 mod compact;
 mod compare;
@@ -24,6 +25,7 @@ mod range;
 mod ranking;
 mod remembered;
 mod row;
+mod rows;
 mod scan;
 mod sort;
 mod stream;
@@ -42,6 +44,7 @@ pub use feed::{Event, Feed, Place, Seen, Visit};
 pub use hash::{HashKv, KvHash};
 pub use position::Position;
 pub use range::range;
+pub use rows::{Row, RowKey, Rows, Walk, compaction_marks};
 pub use scan::Scan;
 pub use stream::{SortedChunks, StreamEnd};
 pub use txn::read_only_txn;

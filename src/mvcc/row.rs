@@ -1,33 +1,33 @@
-//! How versions of keys and revisions are laid out in the two trees, and their decoding.
+//! How keys and their versions are laid out in the two trees, and their decoding.
 //!
 //! ```text
-//! Versions   key: user key, !main u64 BE, !sub u32 BE     head     no body: the index
-//! Revisions  key: main u64 BE, sub u32 BE, user key       head     body: value: the history
-//! head: flags u8 [, create, version, lease, length of the value as varints]
+//! Keys       key: user key                                head: main, sub as varints, head of the version    no body: the index
+//! Revisions  key: main u64 BE, sub u32 BE, user key       head: head of the version                          body: value: the history
+//! head of a version: flags u8 [, main - create, version, lease, length of the value as varints], chain
 //! ```
-//! Flags: bit 0 set = tombstone, which has no more in its head and no value. Values stand in Revisions, where they are
-//! appended in the order in which they are written: pages fill up one after the other, and a checkpoint writes a value
-//! once. Versions stays small: what a put changes there is a few bytes of one leaf, which holds many keys.
-//! All versions of a key are neighbours, the newest first. Worked example: put(a)@2, put(a)@3, delete(a)@4, put(a)@6 leaves, in the order of the tree,
-//! a@6 (create 6, version 1, weighted), a@4 (tombstone), a@3 (create 2, version 2), a@2 (create 2, version 1).
+//! Flags: bit 0 set = tombstone, which has no value and none of the numbers. The chain leads to earlier versions (`chain`).
+//! Values stand in Revisions, where they are appended in the order in which they are written: pages fill up one after the
+//! other, and a checkpoint writes a value once. Keys holds the newest version of each key alone: what a put changes there is
+//! a few bytes of one leaf, which holds many keys, and its size does not depend on how long history is kept.
+//! Worked example: put(a)@2, put(a)@3, delete(a)@4, put(a)@6 leaves a@6 (create 6, version 1, weighted) in Keys; in
+//! Revisions a@2 (create 2, version 1), a@3 (create 2, version 2), a@4 (tombstone) and a@6, each of which leads to those
+//! before it.
 //!
 //! Invariants
-//! - A version is weighted if and only if it is the newest of its key and no tombstone; so weights count live keys.
+//! - Each key that has a row in Revisions is in Keys, as its newest row says; a key in Keys has that row. Keys whose newest
+//!   version is a tombstone stay until a compaction removes it.
+//! - A key is weighted if and only if its newest version is no tombstone; so weights count live keys.
 //! - Every row of Revisions is weighted; so weights count rows.
-//! - Mains are at least 1, so `key ‖ 12 × 0xff` is beyond every version of `key` and `key ‖ 12 × 0` before.
 
 use super::Error;
+use super::chain::{Chain, NewChain};
 use super::work::wide;
 use crate::codec::{Reader, put_varint};
 use crate::tree::{self, Outline, TreeId, View};
 use crate::types::{LeaseId, Revision};
 
-/// Bytes of a version's key after the user key.
-pub(super) const TAIL_BYTES: usize = 12;
-/// Sorts before every version of the key in front of it.
-pub(super) const TAIL_FIRST: [u8; TAIL_BYTES] = [0; TAIL_BYTES];
-/// Sorts after every version of the key in front of it.
-pub(super) const TAIL_LAST: [u8; TAIL_BYTES] = [0xff; TAIL_BYTES];
+/// Bytes of a row's key before the user key.
+const PLACE_BYTES: usize = 12;
 
 const TOMBSTONE: u8 = 1;
 
@@ -54,30 +54,28 @@ impl At {
 
     /// The first place behind this one.
     pub(super) fn next(self) -> Result<Self, Error> {
-        let sub = self.sub.checked_add(1).ok_or(Error::Damaged("sub revision"))?;
-        Ok(Self { sub, ..self })
-    }
-
-    fn tail(self) -> [u8; TAIL_BYTES] {
-        assert!(self.main.0 >= 0, "revisions are never negative inside: {}", self.main);
-        join(!self.main.0.cast_unsigned(), !self.sub)
+        match self.sub.checked_add(1) {
+            Some(sub) => Ok(Self { sub, ..self }),
+            None if self.main.0 < i64::MAX => Ok(Self { main: self.main.next(), sub: 0 }),
+            None => Err(Error::Damaged("sub revision")),
+        }
     }
 
     /// What keys of the Revisions tree begin with.
-    pub(super) fn revision_key(self) -> [u8; TAIL_BYTES] {
+    pub(super) fn revision_key(self) -> [u8; PLACE_BYTES] {
         assert!(self.main.0 >= 0, "revisions are never negative inside: {}", self.main);
         join(self.main.0.cast_unsigned(), self.sub)
     }
 }
 
-fn join(high: u64, low: u32) -> [u8; TAIL_BYTES] {
-    let mut bytes = [0; TAIL_BYTES];
+fn join(high: u64, low: u32) -> [u8; PLACE_BYTES] {
+    let mut bytes = [0; PLACE_BYTES];
     bytes[..8].copy_from_slice(&high.to_be_bytes());
     bytes[8..].copy_from_slice(&low.to_be_bytes());
     bytes
 }
 
-fn split(bytes: [u8; TAIL_BYTES]) -> (u64, u32) {
+fn split(bytes: [u8; PLACE_BYTES]) -> (u64, u32) {
     let [a, b, c, d, e, f, g, h, low @ ..] = bytes;
     (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u32::from_be_bytes(low))
 }
@@ -99,42 +97,40 @@ impl Head {
     /// The head of a deletion.
     pub(super) const TOMBSTONE: Self = Self { create: Revision(0), version: 0, lease: LeaseId(0), tombstone: true };
 
-    /// Appends the encoded head of a version with a value of so many bytes.
-    pub(super) fn put(&self, value_length: usize, out: &mut Vec<u8>) {
+    /// Appends the numbers of a version that was written at `at`, with a value of so many bytes.
+    fn put(&self, at: At, value_length: usize, out: &mut Vec<u8>) {
         if self.tombstone {
             assert_eq!(*self, Self::TOMBSTONE, "a tombstone says nothing else");
             assert_eq!(value_length, 0, "a tombstone has no value");
             out.push(TOMBSTONE);
             return;
         }
-        assert!(self.create.0 >= 1, "create revision {} of a live version", self.create);
+        assert!(self.create.0 >= 1 && self.create <= at.main, "create revision {} of a live version", self.create);
         assert!(self.version >= 1, "version {} of a live version", self.version);
         out.push(0);
-        put_varint(out, self.create.0.cast_unsigned());
+        put_varint(out, (at.main.0 - self.create.0).cast_unsigned());
         put_varint(out, self.version.cast_unsigned());
         put_varint(out, self.lease.0.cast_unsigned());
         put_varint(out, wide(value_length));
     }
 
-    /// The head, and the length of the value.
-    fn parse(bytes: &[u8]) -> Result<(Self, usize), Error> {
+    /// The numbers, and the length of the value.
+    fn parse(at: At, reader: &mut Reader<'_>) -> Result<(Self, usize), Error> {
         let damaged = |_| Error::Damaged("head of a version is cut");
-        let mut reader = Reader::new(bytes);
-        let flags = reader.u8().map_err(damaged)?;
-        let (head, length) = match flags {
-            TOMBSTONE => (Self::TOMBSTONE, 0),
-            0 => {
-                let create = Revision(reader.varint().map_err(damaged)?.cast_signed());
-                let version = reader.varint().map_err(damaged)?.cast_signed();
-                let lease = LeaseId(reader.varint().map_err(damaged)?.cast_signed());
-                (Self { create, version, lease, tombstone: false }, reader.varint().map_err(damaged)?)
-            }
+        match reader.u8().map_err(damaged)? {
+            TOMBSTONE => return Ok((Self::TOMBSTONE, 0)),
+            0 => {}
             _ => return Err(Error::Damaged("unknown flags of a version")),
-        };
-        if !reader.is_empty() || (!head.tombstone && (head.create.0 < 1 || head.version < 1)) {
-            return Err(Error::Damaged("head of a version"));
         }
-        Ok((head, usize::try_from(length).map_err(|_| Error::Damaged("length of a value"))?))
+        let age = reader.varint().map_err(damaged)?;
+        let version = reader.varint().map_err(damaged)?.cast_signed();
+        let lease = LeaseId(reader.varint().map_err(damaged)?.cast_signed());
+        let length = reader.varint().map_err(damaged)?;
+        let create = i64::try_from(age).ok().and_then(|age| at.main.0.checked_sub(age)).map(Revision);
+        let create =
+            create.filter(|create| create.0 >= 1 && version >= 1).ok_or(Error::Damaged("head of a version"))?;
+        let length = usize::try_from(length).map_err(|_| Error::Damaged("length of a value"))?;
+        Ok((Self { create, version, lease, tombstone: false }, length))
     }
 }
 
@@ -149,63 +145,52 @@ pub(super) struct Version<'a> {
     pub(super) head: Head,
     /// Bytes of its value; 0 for a tombstone.
     pub(super) value_length: usize,
+    /// What leads to earlier versions.
+    pub(super) chain: Chain<'a>,
 }
 
 impl<'a> Version<'a> {
-    /// Decodes a cell of the Versions tree.
-    pub(super) fn parse(cell: Outline<'a>) -> Result<Self, Error> {
-        let (key, tail) =
-            cell.key.split_last_chunk::<TAIL_BYTES>().ok_or(Error::Damaged("key of a version is short"))?;
-        let (main, sub) = split(*tail);
-        let at = At { main: Revision((!main).cast_signed()), sub: !sub };
+    /// Decodes a cell of the Keys tree: the newest version of its key.
+    pub(super) fn of_key(cell: Outline<'a>) -> Result<Self, Error> {
+        let damaged = |_| Error::Damaged("revision of a version");
+        let mut reader = Reader::new(cell.head);
+        let main = Revision(reader.varint().map_err(damaged)?.cast_signed());
+        let sub = u32::try_from(reader.varint().map_err(damaged)?).map_err(|_| Error::Damaged("sub revision"))?;
         if cell.body_length != 0 {
-            return Err(Error::Damaged("a version with a body"));
+            return Err(Error::Damaged("a key with a body"));
         }
-        let version = Self::build(key, at, cell.head)?;
-        if version.head.tombstone && cell.weighted {
-            return Err(Error::Damaged("a tombstone that counts"));
+        let version = Self::build(cell.key, At { main, sub }, reader)?;
+        if version.head.tombstone == cell.weighted {
+            return Err(Error::Damaged("a key counts as live that is not, or the other way round"));
         }
         Ok(version)
     }
 
     /// Decodes a row of the Revisions tree.
     pub(super) fn of_row(row: Outline<'a>) -> Result<Self, Error> {
-        let (start, key) = row.key.split_first_chunk::<TAIL_BYTES>().ok_or(Error::Damaged("key of a revision"))?;
+        let (start, key) = row.key.split_first_chunk::<PLACE_BYTES>().ok_or(Error::Damaged("key of a revision"))?;
         let (main, sub) = split(*start);
-        let version = Self::build(key, At { main: Revision(main.cast_signed()), sub }, row.head)?;
+        let version = Self::build(key, At { main: Revision(main.cast_signed()), sub }, Reader::new(row.head))?;
         if version.value_length != row.body_length {
             return Err(Error::Damaged("a value is not as long as its head says"));
         }
         Ok(version)
     }
 
-    fn build(key: &'a [u8], at: At, head: &[u8]) -> Result<Self, Error> {
-        let (head, value_length) = Head::parse(head)?;
-        if at.main.0 < 1 || head.create > at.main {
+    fn build(key: &'a [u8], at: At, mut reader: Reader<'a>) -> Result<Self, Error> {
+        if at.main.0 < 1 {
             return Err(Error::Damaged("revision of a version"));
         }
-        Ok(Self { key, at, head, value_length })
+        let (head, value_length) = Head::parse(at, &mut reader)?;
+        Ok(Self { key, at, head, value_length, chain: Chain::parse(at, reader)? })
     }
 }
 
-/// A version's key, built in a buffer that is used again.
+/// A key of the Revisions tree, built in a buffer that is used again.
 #[derive(Clone, Default, Debug)]
 pub(super) struct KeyBuffer(Vec<u8>);
 
 impl KeyBuffer {
-    /// `key ‖ tail`.
-    pub(super) fn with_tail(&mut self, key: &[u8], tail: [u8; TAIL_BYTES]) -> &[u8] {
-        self.0.clear();
-        self.0.extend_from_slice(key);
-        self.0.extend_from_slice(&tail);
-        &self.0
-    }
-
-    /// The key of the version of `key` written at `at`, and where a search for what `at` can see begins.
-    pub(super) fn version(&mut self, key: &[u8], at: At) -> &[u8] {
-        self.with_tail(key, at.tail())
-    }
-
     /// The key of the row of Revisions for what `at` did to `key`.
     pub(super) fn row(&mut self, key: &[u8], at: At) -> &[u8] {
         self.0.clear();
@@ -213,6 +198,77 @@ impl KeyBuffer {
         self.0.extend_from_slice(key);
         &self.0
     }
+
+    /// The first key behind `key`.
+    pub(super) fn behind(&mut self, key: &[u8]) -> &[u8] {
+        self.0.clear();
+        self.0.extend_from_slice(key);
+        self.0.push(0);
+        &self.0
+    }
+}
+
+/// The newest version of `key`.
+pub(super) fn newest<'a>(view: &View<'a>, key: &[u8]) -> Result<Option<Version<'a>>, Error> {
+    let mut cursor = view.cursor(TreeId::Keys);
+    cursor.seek(key)?;
+    match cursor.outline()? {
+        Some(cell) if cell.key == key => Version::of_key(cell).map(Some),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// The version that `at` made of `key`, in history; `None` if a compaction removed it.
+fn row_at<'a>(view: &View<'a>, key: &[u8], at: At, buffer: &mut KeyBuffer) -> Result<Option<Version<'a>>, Error> {
+    let wanted = buffer.row(key, at);
+    let mut cursor = view.cursor(TreeId::Revisions);
+    cursor.seek(wanted)?;
+    match cursor.outline()? {
+        Some(row) if row.key == wanted => Version::of_row(row).map(Some),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// From a version of a key that is not older than `at` to the oldest such one. O(log n) steps for n versions between.
+pub(super) fn oldest_from<'a>(
+    view: &View<'a>,
+    mut version: Version<'a>,
+    at: At,
+    buffer: &mut KeyBuffer,
+) -> Result<Version<'a>, Error> {
+    assert!(version.at >= at, "it is not older itself");
+    while let Some(link) = version.chain.oldest_from(at)? {
+        let missing = Error::Damaged("the trees do not hold the same rows");
+        version = row_at(view, version.key, link, buffer)?.ok_or(missing)?;
+    }
+    Ok(version)
+}
+
+/// The version of a key before `version`; `None` if it is the first or the one before was removed by a compaction.
+pub(super) fn previous<'a>(
+    view: &View<'a>,
+    version: &Version<'a>,
+    buffer: &mut KeyBuffer,
+) -> Result<Option<Version<'a>>, Error> {
+    match version.chain.previous()? {
+        Some(at) => row_at(view, version.key, at, buffer),
+        None => Ok(None),
+    }
+}
+
+/// From a version of a key to the newest one that a reader at `at` can see, tombstones included. What was superfluous
+/// for a reader at `at` may have been removed: it must not be below the compacted revision.
+pub(super) fn back_to<'a>(
+    view: &View<'a>,
+    version: Version<'a>,
+    at: At,
+    buffer: &mut KeyBuffer,
+) -> Result<Option<Version<'a>>, Error> {
+    if version.at <= at {
+        return Ok(Some(version));
+    }
+    let after = oldest_from(view, version, at.next()?, buffer)?;
+    previous(view, &after, buffer)
 }
 
 /// The newest version of `key` that a reader at `at` can see, tombstones included.
@@ -222,22 +278,8 @@ pub(super) fn newest_at<'a>(
     at: At,
     buffer: &mut KeyBuffer,
 ) -> Result<Option<Version<'a>>, Error> {
-    let mut cursor = view.cursor(TreeId::Versions);
-    cursor.seek(buffer.version(key, at))?;
-    let Some(cell) = cursor.outline()? else { return Ok(None) };
-    let version = Version::parse(cell)?;
-    if version.key != key {
-        return Ok(None);
-    }
-    if version.at > at {
-        return Err(Error::Damaged("versions out of order"));
-    }
-    Ok(Some(version))
-}
-
-/// The newest version of `key` of all.
-pub(super) fn newest<'a>(view: &View<'a>, key: &[u8], buffer: &mut KeyBuffer) -> Result<Option<Version<'a>>, Error> {
-    newest_at(view, key, At::LAST, buffer)
+    let Some(version) = newest(view, key)? else { return Ok(None) };
+    back_to(view, version, at, buffer)
 }
 
 /// Finds the values of versions.
@@ -269,19 +311,40 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Writes one row of Revisions, whose key is built in `buffer`.
-pub(super) fn insert_row(
-    txn: &mut tree::Txn<'_>,
-    (key, at): (&[u8], At),
-    head: &[u8],
-    value: &[u8],
-    buffer: &mut KeyBuffer,
-) -> Result<(), Error> {
-    let new = txn.insert(TreeId::Revisions, buffer.row(key, at), head, value, true)?;
-    if new { Ok(()) } else { Err(Error::Damaged("a revision was there before it was made")) }
+/// Cells under construction, in buffers that are used again.
+#[derive(Default, Debug)]
+pub(super) struct Cells {
+    row_key: KeyBuffer,
+    head: Vec<u8>,
+}
+
+impl Cells {
+    /// Writes a new version of `key` into both trees, behind the newest that there is.
+    pub(super) fn write(
+        &mut self,
+        txn: &mut tree::Txn<'_>,
+        (key, at): (&[u8], At),
+        (head, chain): (Head, &NewChain),
+        value: &[u8],
+    ) -> Result<(), Error> {
+        self.head.clear();
+        head.put(at, value.len(), &mut self.head);
+        chain.put_in_row(at, &mut self.head);
+        let new = txn.insert(TreeId::Revisions, self.row_key.row(key, at), &self.head, value, true)?;
+        if !new {
+            return Err(Error::Damaged("a revision was there before it was made"));
+        }
+        self.head.clear();
+        put_varint(&mut self.head, at.main.0.cast_unsigned());
+        put_varint(&mut self.head, u64::from(at.sub));
+        head.put(at, value.len(), &mut self.head);
+        chain.put_in_index(at, &mut self.head);
+        txn.insert(TreeId::Keys, key, &self.head, &[], !head.tombstone)?;
+        Ok(())
+    }
 }
 
 /// Live keys now, over the whole key space.
 pub(super) fn live_keys(view: &View<'_>) -> u64 {
-    view.weight(TreeId::Versions)
+    view.weight(TreeId::Keys)
 }

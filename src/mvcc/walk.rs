@@ -4,13 +4,12 @@
 //! - One step looks at one key: the caller counts steps and can stop between any two of them.
 //! - A walk holds no place in the tree between chunks: `resume` with the last key seen goes on behind it.
 //!
-//! At the current revision only weighted cells are visited, so dead keys cost nothing. At an older one each key with
-//! any version is visited: from a key's newest version a few cells forward are tried before a search is paid for.
+//! At the current revision only weighted keys are visited, so dead keys cost nothing. At an older one each key is visited,
+//! and its links are followed if it changed since.
 
 use super::Error;
 use super::bounds::{End, KeyRange};
-use super::row::{At, KeyBuffer, TAIL_FIRST, TAIL_LAST, Version};
-use crate::limits::MVCC_WALK_STEPS_BEFORE_SEEK;
+use super::row::{At, KeyBuffer, Version, back_to};
 use crate::tree::{Cursor, TreeId, View};
 use crate::types::Revision;
 
@@ -55,6 +54,7 @@ pub(super) enum Step<'a> {
 
 /// A walk in progress. Borrowed from a view for as long as one chunk takes.
 pub(super) struct Walk<'a, 'r> {
+    view: View<'a>,
     cursor: Cursor<'a>,
     range: &'r KeyRange,
     mode: Mode,
@@ -77,8 +77,8 @@ impl<'a, 'r> Walk<'a, 'r> {
         if let Some(key) = resume {
             assert!(range.contains(key), "a walk goes on behind a key of its range");
         }
-        let cursor = view.cursor(TreeId::Versions);
-        Self { cursor, range, mode, direction, seen: None, resume, buffer: KeyBuffer::default() }
+        let cursor = view.cursor(TreeId::Keys);
+        Self { view: *view, cursor, range, mode, direction, seen: None, resume, buffer: KeyBuffer::default() }
     }
 
     /// Looks at the next key.
@@ -91,7 +91,7 @@ impl<'a, 'r> Walk<'a, 'r> {
             Direction::Descending => self.enter_descending()?,
         }
         let Some(cell) = self.cursor.outline()? else { return Ok(Step::End) };
-        let found = Version::parse(cell)?;
+        let found = Version::of_key(cell)?;
         let inside = match self.direction {
             Direction::Ascending => self.range.reaches(found.key),
             Direction::Descending => found.key >= self.range.from.as_ref(),
@@ -109,11 +109,12 @@ impl<'a, 'r> Walk<'a, 'r> {
             return Err(Error::Damaged("keys out of order"));
         }
         self.seen = Some(found.key);
-        match self.mode {
-            Mode::Current if found.head.tombstone => Err(Error::Damaged("a tombstone counts as a live key")),
-            Mode::Current => Ok(Step::Live(found)),
-            Mode::Past(revision) => self.settle(found, At::end_of(revision)),
-        }
+        let visible = match self.mode {
+            Mode::Current if found.head.tombstone => return Err(Error::Damaged("a tombstone counts as a live key")),
+            Mode::Current => Some(found),
+            Mode::Past(revision) => back_to(&self.view, found, At::end_of(revision), &mut self.buffer)?,
+        };
+        Ok(visible.filter(|version| !version.head.tombstone).map_or(Step::Dead, Step::Live))
     }
 
     /// The last key that a step looked at, if any did: what to resume behind.
@@ -121,94 +122,44 @@ impl<'a, 'r> Walk<'a, 'r> {
         self.seen
     }
 
-    /// Moves to the first cell of the next key upwards.
+    /// Moves to the next key upwards.
     fn enter_ascending(&mut self) -> Result<(), Error> {
-        let Some(seen) = self.seen else {
-            let start = match self.resume {
-                Some(key) => self.buffer.with_tail(key, TAIL_LAST),
-                None => self.buffer.with_tail(&self.range.from, TAIL_FIRST),
-            };
+        if self.seen.is_some() {
             match self.mode {
-                Mode::Current => self.cursor.seek_weighted(start)?,
-                Mode::Past(_) => self.cursor.seek(start)?,
+                Mode::Current => self.cursor.next_weighted()?,
+                Mode::Past(_) => self.cursor.next()?,
             };
             return Ok(());
+        }
+        let start = match self.resume {
+            Some(key) => self.buffer.behind(key),
+            None => &self.range.from,
         };
-        if self.mode == Mode::Current {
-            self.cursor.next_weighted()?;
-            return Ok(());
-        }
-        for _ in 0..MVCC_WALK_STEPS_BEFORE_SEEK {
-            match self.cursor.outline()? {
-                Some(cell) if Version::parse(cell)?.key == seen => self.cursor.next()?,
-                Some(_) | None => return Ok(()),
-            };
-        }
-        self.cursor.seek(self.buffer.with_tail(seen, TAIL_LAST))?;
-        Ok(())
-    }
-
-    /// Moves to a cell of the next key downwards: its live one, or its oldest when the walk is in the past.
-    fn enter_descending(&mut self) -> Result<(), Error> {
-        let bound = match (self.seen.or(self.resume), &self.range.end) {
-            (Some(key), _) => Some((key, TAIL_FIRST)),
-            (None, End::Single) => Some((self.range.from.as_ref(), TAIL_LAST)),
-            (None, End::Before(end)) => Some((end.as_ref(), TAIL_FIRST)),
-            (None, End::Unbounded) => None,
-        };
-        if self.seen.is_some() && self.mode == Mode::Current {
-            self.cursor.prev_weighted()?;
-            return Ok(());
-        }
-        // The first cell that is not wanted, or the last cell of all if every cell before the bound is.
-        let beyond = match bound {
-            Some((key, tail)) => self.cursor.seek(self.buffer.with_tail(key, tail))?,
-            None => false,
-        };
-        if !beyond {
-            self.cursor.seek_last()?;
-        }
-        let counts = self.cursor.outline()?.is_some_and(|cell| cell.weighted);
         match self.mode {
-            Mode::Current if counts && !beyond => {}
-            Mode::Current => _ = self.cursor.prev_weighted()?,
-            Mode::Past(_) if beyond => _ = self.cursor.prev()?,
-            Mode::Past(_) => {}
-        }
+            Mode::Current => self.cursor.seek_weighted(start)?,
+            Mode::Past(_) => self.cursor.seek(start)?,
+        };
         Ok(())
     }
 
-    /// From some version of a key, finds the one that `at` sees.
-    fn settle(&mut self, found: Version<'a>, at: At) -> Result<Step<'a>, Error> {
-        let key = found.key;
-        let mut candidate = Some(found);
-        if self.direction == Direction::Descending {
-            self.cursor.seek(self.buffer.version(key, at))?;
-            candidate = self.version_of(key)?;
+    /// Moves to the next key downwards.
+    fn enter_descending(&mut self) -> Result<(), Error> {
+        if self.seen.is_some() {
+            match self.mode {
+                Mode::Current => self.cursor.prev_weighted()?,
+                Mode::Past(_) => self.cursor.prev()?,
+            };
+            return Ok(());
         }
-        let mut tried = 0;
-        while let Some(version) = candidate {
-            if version.at <= at {
-                return Ok(if version.head.tombstone { Step::Dead } else { Step::Live(version) });
-            }
-            if tried < MVCC_WALK_STEPS_BEFORE_SEEK {
-                self.cursor.next()?;
-            } else {
-                self.cursor.seek(self.buffer.version(key, at))?;
-            }
-            tried += 1;
-            if tried > MVCC_WALK_STEPS_BEFORE_SEEK + 1 {
-                return Err(Error::Damaged("versions out of order"));
-            }
-            candidate = self.version_of(key)?;
+        match (self.resume, &self.range.end) {
+            (Some(key), _) => self.cursor.seek_below(key)?,
+            (None, End::Single) => self.cursor.seek_below(self.buffer.behind(&self.range.from))?,
+            (None, End::Before(end)) => self.cursor.seek_below(end)?,
+            (None, End::Unbounded) => self.cursor.seek_last()?,
+        };
+        if self.mode == Mode::Current && self.cursor.outline()?.is_some_and(|cell| !cell.weighted) {
+            self.cursor.prev_weighted()?;
         }
-        Ok(Step::Dead)
-    }
-
-    /// The version under the cursor if it is one of `key`.
-    fn version_of(&self, key: &[u8]) -> Result<Option<Version<'a>>, Error> {
-        let Some(cell) = self.cursor.outline()? else { return Ok(None) };
-        let version = Version::parse(cell)?;
-        Ok((version.key == key).then_some(version))
+        Ok(())
     }
 }

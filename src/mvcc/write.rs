@@ -5,13 +5,14 @@
 //!   come in between, and then the whole tree transaction is dropped.
 //! - All writes of a command have the revision after the one it began at, and sub revisions 0, 1, 2 … in order. A command
 //!   without writes leaves the revision alone.
-//! - After each write the newest version of a key is weighted if it is live, and no other version is.
+//! - What is written of a key goes behind its newest version, as the index tells it.
 
 use bytes::Bytes;
 
 use super::bounds::KeyRange;
+use super::chain::NewChain;
 use super::range::header;
-use super::row::{At, Head, KeyBuffer, Values, Version, insert_row, newest};
+use super::row::{At, Cells, Head, Values, Version, newest};
 use super::walk::{Direction, Mode, Step, Walk};
 use super::wire::pair;
 use super::work::wide;
@@ -19,7 +20,7 @@ use super::{Error, Position};
 use crate::command::{DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse};
 use crate::lease;
 use crate::limits::MVCC_DELETE_KEYS_PER_CHUNK;
-use crate::tree::{TreeId, Txn, View};
+use crate::tree::{Txn, View};
 use crate::types::{LeaseId, Revision};
 
 /// Whether somebody waits for a command's answer.
@@ -67,16 +68,17 @@ pub struct Writer<'t, 's> {
     position: Position,
     /// Writes of the command in progress.
     changes: u32,
-    buffer: KeyBuffer,
-    head: Vec<u8>,
+    cells: Cells,
     pub(super) counts: Counts,
 }
 
-/// What a write must know of the live version that it replaces.
-#[derive(Clone, Copy, Debug)]
+/// What a write must know of the version that it comes after.
+#[derive(Clone, Debug)]
 pub(super) struct Previous {
     at: At,
     head: Head,
+    /// The chain of the version to come.
+    chain: NewChain,
 }
 
 /// A key about to be deleted.
@@ -86,9 +88,8 @@ struct Victim {
 }
 
 impl Previous {
-    pub(super) fn of(version: &Version<'_>) -> Self {
-        assert!(!version.head.tombstone, "only live versions are replaced");
-        Self { at: version.at, head: version.head }
+    pub(super) fn of(version: &Version<'_>) -> Result<Self, Error> {
+        Ok(Self { at: version.at, head: version.head, chain: NewChain::after(Some(&version.chain))? })
     }
 }
 
@@ -96,7 +97,7 @@ impl<'t, 's> Writer<'t, 's> {
     /// Goes on from `position`.
     pub fn new(txn: &'t mut Txn<'s>, position: Position) -> Self {
         position.assert_invariants();
-        Self { txn, position, changes: 0, buffer: KeyBuffer::default(), head: Vec::new(), counts: Counts::default() }
+        Self { txn, position, changes: 0, cells: Cells::default(), counts: Counts::default() }
     }
 
     /// Where the store stands after the commands so far.
@@ -169,7 +170,7 @@ impl<'t, 's> Writer<'t, 's> {
         let view = self.txn.view();
         lease::exists(&view, LeaseId(request.lease))?;
         if request.ignore_value || request.ignore_lease {
-            live(&view, &request.key, &mut self.buffer)?.ok_or(Error::KeyNotFound)?;
+            live(&view, &request.key)?.ok_or(Error::KeyNotFound)?;
         }
         Ok(())
     }
@@ -181,7 +182,8 @@ impl<'t, 's> Writer<'t, 's> {
         want: Want,
     ) -> Result<(Revision, Option<KeyValue>), Error> {
         let view = self.txn.view();
-        let found = live(&view, &request.key, &mut self.buffer)?;
+        let newest = newest(&view, &request.key)?;
+        let found = newest.filter(|version| !version.head.tombstone);
         let shown = found.as_ref().filter(|_| request.prev_kv && want == Want::Answer);
         let mut values = Values::new(&view);
         let prev_kv = shown.map(|version| values.of(version).map(|value| pair(version, value))).transpose()?;
@@ -195,7 +197,7 @@ impl<'t, 's> Writer<'t, 's> {
             (true, Some(version)) => version.head.lease,
             (true, None) | (false, _) => LeaseId(request.lease),
         };
-        let previous = found.as_ref().map(Previous::of);
+        let previous = newest.as_ref().map(Previous::of).transpose()?;
         self.counts.puts += 1;
         self.counts.put_bytes += wide(request.key.len() + value.len());
         self.write_put(&request.key, &value, lease, previous)?;
@@ -204,12 +206,12 @@ impl<'t, 's> Writer<'t, 's> {
 
     fn write_put(&mut self, key: &[u8], value: &[u8], lease: LeaseId, previous: Option<Previous>) -> Result<(), Error> {
         let main = self.next_main();
-        let (create, version, old_lease) = match previous {
-            Some(Previous { head, .. }) => {
+        let (create, version, old_lease) = match previous.as_ref().map(|previous| previous.head) {
+            Some(head) if !head.tombstone => {
                 let version = head.version.checked_add(1).ok_or(Error::Damaged("version of a version"))?;
                 (head.create, version, head.lease)
             }
-            None => (main, 1, LeaseId(0)),
+            Some(_) | None => (main, 1, LeaseId(0)),
         };
         self.write(key, Head { create, version, lease, tombstone: false }, value, previous)?;
         Ok(lease::reattach(self.txn, key, old_lease, lease)?)
@@ -228,15 +230,17 @@ impl<'t, 's> Writer<'t, 's> {
         let mut last = None;
         loop {
             let victims = self.victims(&range, last.as_deref(), shown.then_some(&mut response.prev_kvs))?;
-            for victim in &victims {
-                self.write(&victim.key, Head::TOMBSTONE, &[], Some(victim.previous))?;
-                lease::reattach(self.txn, &victim.key, victim.previous.head.lease, LeaseId(0))?;
+            let is_last = victims.len() < MVCC_DELETE_KEYS_PER_CHUNK;
+            for Victim { key, previous } in victims {
+                let lease = previous.head.lease;
+                self.write(&key, Head::TOMBSTONE, &[], Some(previous))?;
+                lease::reattach(self.txn, &key, lease, LeaseId(0))?;
                 response.deleted += 1;
+                last = Some(key);
             }
-            if victims.len() < MVCC_DELETE_KEYS_PER_CHUNK {
+            if is_last {
                 break;
             }
-            last = victims.into_iter().next_back().map(|victim| victim.key);
         }
         response.header = header(self.seen().current);
         Ok(response)
@@ -258,7 +262,7 @@ impl<'t, 's> Writer<'t, 's> {
                 pairs.push(pair(&version, values.of(&version)?));
             }
             assert!(range.contains(version.key), "only keys of the range are deleted");
-            victims.push(Victim { key: version.key.to_vec(), previous: Previous::of(&version) });
+            victims.push(Victim { key: version.key.to_vec(), previous: Previous::of(&version)? });
             if range.is_single() {
                 break;
             }
@@ -266,7 +270,7 @@ impl<'t, 's> Writer<'t, 's> {
         Ok(victims)
     }
 
-    /// Adds a version to both trees, its value to Revisions, and takes the weight from the one before.
+    /// Adds a version behind the newest one of its key, if there is one.
     pub(super) fn write(
         &mut self,
         key: &[u8],
@@ -275,21 +279,13 @@ impl<'t, 's> Writer<'t, 's> {
         previous: Option<Previous>,
     ) -> Result<(), Error> {
         let at = At { main: self.next_main(), sub: self.changes };
-        if let Some(previous) = previous {
-            let found = self.txn.set_weighted(TreeId::Versions, self.buffer.version(key, previous.at), false)?;
-            if previous.at >= at || !found {
-                return Err(Error::Damaged("versions out of order"));
-            }
+        if previous.as_ref().is_some_and(|previous| previous.at >= at) {
+            return Err(Error::Damaged("versions out of order"));
         }
-        assert!(previous.is_some() || !head.tombstone, "only what lives can be deleted");
-        self.head.clear();
-        head.put(value.len(), &mut self.head);
-        let place = self.buffer.version(key, at);
-        let new = self.txn.insert(TreeId::Versions, place, &self.head, &[], !head.tombstone)?;
-        if !new {
-            return Err(Error::Damaged("a version was there before it was made"));
-        }
-        insert_row(self.txn, (key, at), &self.head, value, &mut self.buffer)?;
+        let lives = previous.as_ref().is_some_and(|previous| !previous.head.tombstone);
+        assert!(lives || !head.tombstone, "only what lives can be deleted");
+        let chain = previous.map_or_else(|| NewChain::after(None), |previous| Ok(previous.chain))?;
+        self.cells.write(self.txn, (key, at), (head, &chain), value)?;
         self.changes = self.changes.checked_add(1).expect("a request holds fewer than 2^32 writes");
         Ok(())
     }
@@ -300,6 +296,6 @@ impl<'t, 's> Writer<'t, 's> {
 }
 
 /// The live version of a key now.
-pub(super) fn live<'a>(view: &View<'a>, key: &[u8], buffer: &mut KeyBuffer) -> Result<Option<Version<'a>>, Error> {
-    Ok(newest(view, key, buffer)?.filter(|version| !version.head.tombstone))
+pub(super) fn live<'a>(view: &View<'a>, key: &[u8]) -> Result<Option<Version<'a>>, Error> {
+    Ok(newest(view, key)?.filter(|version| !version.head.tombstone))
 }

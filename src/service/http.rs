@@ -8,9 +8,9 @@
 use super::member::Member;
 use super::server::Service;
 use super::status::Error;
-use super::{alarm, metrics as page, vars};
+use super::{alarm, downgrade, metrics as page, vars};
 use crate::command::{AlarmType, RangeRequest};
-use crate::identity::{ETCD_CLUSTER_VERSION, ETCD_STORAGE_VERSION, ETCD_VERSION};
+use crate::identity::ETCD_VERSION;
 use crate::metrics::{self, RequestKind, Stopwatch};
 use crate::mvcc::{Scan, Work};
 use crate::rpc::{HttpRequest as Request, HttpResponse as Response};
@@ -48,11 +48,7 @@ async fn route<M: Member>(service: &Service<M>, request: &Request) -> Response {
             not_allowed()
         }
         "/health" => health(service, &Query::of(request)).await,
-        "/version" => {
-            let (server, cluster, storage) = (ETCD_VERSION, ETCD_CLUSTER_VERSION, ETCD_STORAGE_VERSION);
-            let json = format!(r#"{{"etcdserver":"{server}","etcdcluster":"{cluster}","storage":"{storage}"}}"#);
-            typed(json, HeaderValue::from_static("application/json"))
-        }
+        "/version" => version(service),
         "/debug/vars" => typed(vars::render(service), HeaderValue::from_static("application/json; charset=utf-8")),
         "/livez" => checks(service, ("livez", &LIVEZ), &Query::of(request)).await,
         "/readyz" => checks(service, ("readyz", &READYZ), &Query::of(request)).await,
@@ -270,6 +266,16 @@ fn typed(body: impl Into<Bytes>, content_type: HeaderValue) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
+}
+
+fn version<M: Member>(service: &Service<M>) -> Response {
+    let versions = match downgrade::now(service.member()) {
+        Ok(versions) => versions,
+        Err(damage) => return error(StatusCode::INTERNAL_SERVER_ERROR, &service.status_of(damage).message),
+    };
+    let (cluster, storage) = (versions.cluster(), versions.storage());
+    let json = format!(r#"{{"etcdserver":"{ETCD_VERSION}","etcdcluster":"{cluster}","storage":"{storage}"}}"#);
+    typed(json, HeaderValue::from_static("application/json"))
 }
 
 /// As Go's `http.Error` writes it.

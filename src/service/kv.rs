@@ -124,7 +124,9 @@ async fn propose<M: Member>(
             rpc::framed(&CompactionResponse { header })
         }
         // None of this service's requests is answered so.
-        Response::Noop | Response::Lease(_) | Response::Alarm(_) => rpc::framed(&CompactionResponse { header }),
+        Response::Noop | Response::Lease(_) | Response::Alarm(_) | Response::Downgrade => {
+            rpc::framed(&CompactionResponse { header })
+        }
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod cluster;
+mod downgrade;
 #[cfg(test)]
 mod fake;
 mod header;
@@ -13,11 +14,13 @@ mod maintenance;
 mod member;
 mod metrics;
 mod observed;
+mod pace;
 mod quota;
 mod range;
 mod router;
 mod server;
 mod slow;
+mod snapshot;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 
 use super::member::Member;
 use super::server::Service;
-use super::{alarm, cluster, health, http, kv, lease, maintenance, range, watch};
+use super::{alarm, cluster, downgrade, health, http, kv, lease, maintenance, range, snapshot, watch};
 use crate::metrics::Method;
 use crate::rpc::{self, Call, Code, Handler, HttpRequest, HttpResponse, Status};
 use futures_lite::io::{AsyncRead, AsyncWrite};
@@ -43,17 +43,17 @@ impl<M: Member> Service<M> {
             Method::MaintenanceStatus => self.unary((call, method), true, maintenance::status).await,
             Method::MaintenanceHashKV => self.unary((call, method), false, maintenance::hash_kv).await,
             Method::MaintenanceAlarm => self.unary((call, method), false, alarm::alarm).await,
+            Method::MaintenanceHash => self.unary((call, method), false, snapshot::hash).await,
+            Method::MaintenanceSnapshot => Box::pin(snapshot::snapshot(self, call)).await,
+            Method::MaintenanceDefragment => self.unary((call, method), false, maintenance::defragment).await,
+            Method::MaintenanceMoveLeader => self.unary((call, method), false, maintenance::move_leader).await,
+            Method::MaintenanceDowngrade => self.unary((call, method), false, downgrade::downgrade).await,
             Method::MemberList => self.unary((call, method), false, cluster::member_list).await,
             Method::HealthCheck => self.unary((call, method), true, health::check).await,
             Method::HealthList => self.unary((call, method), true, health::list).await,
             Method::HealthWatch => Box::pin(health::watch(self, call)).await,
             // Still to come.
-            Method::MaintenanceDefragment
-            | Method::MaintenanceDowngrade
-            | Method::MaintenanceHash
-            | Method::MaintenanceMoveLeader
-            | Method::MaintenanceSnapshot
-            | Method::MemberAdd
+            Method::MemberAdd
             | Method::MemberPromote
             | Method::MemberRemove
             | Method::MemberUpdate

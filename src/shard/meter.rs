@@ -128,7 +128,7 @@ impl Meter {
     }
 }
 
-/// What etcd calls a kind of command; a probe of our own it has not.
+/// What etcd calls a kind of command, of those that are counted.
 fn operation(kind: Kind) -> Option<Operation> {
     match kind {
         Kind::Put => Some(Operation::Put),
@@ -139,6 +139,6 @@ fn operation(kind: Kind) -> Option<Operation> {
         Kind::LeaseGrant => Some(Operation::LeaseGrant),
         Kind::LeaseRevoke | Kind::LeaseExpire => Some(Operation::LeaseRevoke),
         Kind::LeaseCheckpoint => Some(Operation::LeaseCheckpoint),
-        Kind::Noop => None,
+        Kind::Noop | Kind::Downgrade => None,
     }
 }

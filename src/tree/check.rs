@@ -11,7 +11,7 @@ use super::bitmap::Bitmap;
 use super::error::Error;
 use super::freemap::{GroupState, group_count, is_reserved};
 use super::holds::PageRange;
-use super::key::{Key, TreeId};
+use super::key::TreeId;
 use super::meta::Meta;
 use super::node::{Node, RunRef, Runs};
 use super::readers::{Shared, single};
@@ -45,8 +45,8 @@ struct Walk<'a> {
 /// Keys between which a subtree's keys must lie: at or above the first, below the second.
 #[derive(Clone, Copy)]
 struct Bounds<'a> {
-    low: Option<Key<'a>>,
-    high: Option<Key<'a>>,
+    low: Option<&'a [u8]>,
+    high: Option<&'a [u8]>,
 }
 
 impl<'a> Walk<'a> {
@@ -101,7 +101,7 @@ impl<'a> Walk<'a> {
             if node.level() > 0 && at == 0 {
                 continue;
             }
-            let key = cell.resolve(shared, tree)?;
+            let key = cell.resolve(shared)?;
             let ascends = before.is_none_or(|before| if at == 0 { before <= key } else { before < key });
             if !ascends || bounds.high.is_some_and(|high| key >= high) {
                 return Err(corrupt(node.number(), "key order"));
@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
     fn children(&mut self, tree: TreeId, node: Node<'a>, bounds: Bounds<'a>) -> Result<(), Error> {
         let shared = self.shared;
         let separator = |at: usize| match node.cell_key(at) {
-            Some(key) => key.resolve(shared, tree).map(Some),
+            Some(key) => key.resolve(shared).map(Some),
             None => Ok(None),
         };
         for at in 0..node.count() {

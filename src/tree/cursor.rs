@@ -8,7 +8,7 @@
 use crate::limits::TREE_LEVELS_MAX;
 
 use super::error::Error;
-use super::key::{Key, TreeId};
+use super::key::TreeId;
 use super::node::{LeafCell, Node};
 use super::view::{Cell, NodeAt, Outline, View, corrupt};
 
@@ -46,10 +46,9 @@ impl<'a> Cursor<'a> {
 
     /// Goes to the first cell whose key is not below `key`; whether there is one.
     pub fn seek(&mut self, key: &[u8]) -> Result<bool, Error> {
-        let probe = self.tree.split(key);
         let Some(leaf) = self.start()? else { return Ok(false) };
-        let leaf = self.sink_to(leaf, probe)?;
-        let (at, _) = leaf.search(&self.view.pages(), self.tree, probe)?;
+        let leaf = self.sink_to(leaf, key)?;
+        let (at, _) = leaf.search(&self.view.pages(), key)?;
         if at < leaf.count() {
             self.leaf = Some(Frame { node: leaf, at });
             return Ok(true);
@@ -141,8 +140,7 @@ impl<'a> Cursor<'a> {
     pub fn key(&self) -> Result<Option<&'a [u8]>, Error> {
         let Some(leaf) = &self.leaf else { return Ok(None) };
         let cell = leaf.node.leaf_cell(leaf.at).ok_or_else(|| leaf.node.torn_cell())?;
-        let key = self.view.cell_key(&cell)?;
-        if key.len() < self.tree.tail() { Err(leaf.node.torn_cell()) } else { Ok(Some(key)) }
+        self.view.cell_key(&cell).map(Some)
     }
 
     /// The whole key of a cell of the same view.
@@ -162,9 +160,9 @@ impl<'a> Cursor<'a> {
     }
 
     /// Goes down from `node` to the leaf that `probe` belongs to.
-    fn sink_to(&mut self, mut node: Node<'a>, probe: Key<'_>) -> Result<Node<'a>, Error> {
+    fn sink_to(&mut self, mut node: Node<'a>, probe: &[u8]) -> Result<Node<'a>, Error> {
         while node.level() > 0 {
-            let at = node.search_child(&self.view.pages(), self.tree, probe)?;
+            let at = node.search_child(&self.view.pages(), probe)?;
             self.push(Frame { node, at })?;
             node = self.view.pages().child(self.tree, node, at)?;
         }

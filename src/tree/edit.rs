@@ -10,7 +10,6 @@ use crate::limits::{PAGE_BYTES, TREE_LEVELS_MAX};
 use crate::types::{PageNumber, TxnId};
 
 use super::freemap::META_PAGES;
-use super::key::TreeId;
 use super::node::{
     BRANCH_KEY, LEAF_KEY, Node, PAGE_ROOM, RUN_BYTES, RunRef, SHARED_PREFIX_MAX, SLOT_BYTES, SLOT_WEIGHTED, flag,
     hint_of,
@@ -93,11 +92,6 @@ fn put_slot(page: &mut Page, at: usize, start: usize) {
     put_hint(page, at);
 }
 
-/// The tree of a page that was checked.
-fn tree_of(page: &Page) -> TreeId {
-    sound(TreeId::from_number(page[field::TREE]))
-}
-
 fn put_prefix(page: &mut Page, prefix: usize) {
     assert!(prefix <= SHARED_PREFIX_MAX, "a shared prefix of {prefix} bytes");
     put_header::<{ field::PREFIX }, 2>(page, short(prefix).to_le_bytes());
@@ -106,12 +100,7 @@ fn put_prefix(page: &mut Page, prefix: usize) {
 /// Writes the hint of slot `at`; a branch's first cell has none.
 fn put_hint(page: &mut Page, at: usize) {
     let node = Node::new(page);
-    let hint = if at < node.first_key() {
-        0
-    } else {
-        let main = sound(node.inline_main(at, tree_of(page)));
-        hint_of(main, node.prefix())
-    };
+    let hint = if at < node.first_key() { 0 } else { hint_of(sound(node.inline_part(at)), node.prefix()) };
     let slot = field::END + at * SLOT_BYTES;
     page[slot + 2..slot + SLOT_BYTES].copy_from_slice(&hint.to_le_bytes());
 }
@@ -123,20 +112,20 @@ fn shared_prefix(one: &[u8], two: &[u8]) -> usize {
 
 /// Notes what all keys share: what the first and the last do. And all hints after it.
 fn refresh_hints(page: &mut Page) {
-    let (node, tree) = (Node::new(page), tree_of(page));
+    let node = Node::new(page);
     let (first, count) = (node.first_key(), node.count());
     if first >= count {
         return put_prefix(page, 0);
     }
-    let main = |at| sound(node.inline_main(at, tree));
-    let prefix = shared_prefix(main(first), main(count - 1));
+    let key = |at| sound(node.inline_part(at));
+    let prefix = shared_prefix(key(first), key(count - 1));
     put_prefix(page, prefix);
     (0..count).for_each(|at| put_hint(page, at));
 }
 
 /// Cell `at` is new: shortens the shared prefix to what it shares with its neighbour.
 fn fit_prefix(page: &mut Page, at: usize) {
-    let (node, tree) = (Node::new(page), tree_of(page));
+    let node = Node::new(page);
     if at < node.first_key() {
         return;
     }
@@ -144,8 +133,8 @@ fn fit_prefix(page: &mut Page, at: usize) {
     if neighbour < node.first_key() || neighbour == at {
         return refresh_hints(page);
     }
-    let main = |at| sound(node.inline_main(at, tree));
-    if shared_prefix(main(at), main(neighbour)) < node.prefix() {
+    let key = |at| sound(node.inline_part(at));
+    if shared_prefix(key(at), key(neighbour)) < node.prefix() {
         refresh_hints(page);
     }
 }
@@ -404,7 +393,7 @@ impl Child {
 /// The key of a branch's cell: flags, inline bytes, and the run's reference.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SeparatorBytes {
-    /// `KEY_RUN` and `NO_TAIL`.
+    /// `KEY_RUN`, or nothing.
     pub(super) flags: u8,
     /// Length of the inline key; the run's reference follows it.
     pub(super) inline_length: usize,
@@ -415,7 +404,7 @@ pub(super) struct SeparatorBytes {
 impl SeparatorBytes {
     /// The separator of a branch's first cell: none.
     pub(super) fn set_open(&mut self) {
-        self.flags = flag::NO_TAIL;
+        self.flags = 0;
         self.inline_length = 0;
         self.bytes.clear();
     }

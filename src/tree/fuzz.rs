@@ -32,7 +32,7 @@ pub fn fuzz_page(bytes: &[u8]) {
     put_identity(&mut page, FUZZED, TxnId(1));
     seal(&mut page);
     let node = Node::new(&page);
-    let tree = TreeId::from_number(node.tree()).unwrap_or(TreeId::Versions);
+    let tree = TreeId::from_number(node.tree()).unwrap_or(TreeId::Keys);
     let Some(mut store) = store_with(&page, tree) else { return };
     let shared = store.shared();
     let reader = shared.reader(crate::types::ShardId(0));
@@ -105,10 +105,8 @@ fn has_runs(node: Node<'_>) -> bool {
 }
 
 /// A key made of fuzzed bytes.
-fn key_of(tree: TreeId, bytes: &[u8], at: usize) -> Vec<u8> {
-    let mut key: Vec<u8> = bytes.iter().skip(at).take(at % 40).copied().collect();
-    key.resize(key.len() + tree.tail(), 0);
-    key
+fn key_of(bytes: &[u8], at: usize) -> Vec<u8> {
+    bytes.iter().skip(at).take(at % 40).copied().collect()
 }
 
 /// Answers do not matter; that there are any does.
@@ -130,7 +128,7 @@ fn read_everything(view: View<'_>, tree: TreeId, bytes: &[u8]) {
         more = cursor.prev_weighted();
     }
     for at in [0, 1, 13, 57, 100] {
-        let key = key_of(tree, bytes, at);
+        let key = key_of(bytes, at);
         if let (Ok(rank), Ok(_)) = (view.rank(tree, &key), view.find(tree, &key)) {
             assert!(rank <= view.weight(tree), "a rank of {rank} among {}", view.weight(tree));
         }
@@ -146,15 +144,15 @@ fn read_everything(view: View<'_>, tree: TreeId, bytes: &[u8]) {
 fn change_everything(store: &mut Tree, tree: TreeId, node: Node<'_>, bytes: &[u8]) {
     let mut txn = store.begin();
     for at in 0..node.count().min(64) {
-        let own = node.cell_key(at).map(|key| key.inline.to_vec()).filter(|key| key.len() >= tree.tail());
-        let key = own.unwrap_or_else(|| key_of(tree, bytes, at));
+        let own = node.cell_key(at).map(|key| key.inline.to_vec());
+        let key = own.unwrap_or_else(|| key_of(bytes, at));
         let head = &bytes[..bytes.len().min(at % TREE_HEAD_BYTES_MAX)];
         let body = &bytes[..bytes.len().min(at * 40)];
         let result = match at % 4 {
             0 => txn.remove(tree, &key),
             1 => txn.set_weighted(tree, &key, at % 8 == 1),
             2 => txn.insert(tree, &key, head, body, at % 8 == 2),
-            _ => txn.insert(tree, &key_of(tree, bytes, at * 7), head, body, false),
+            _ => txn.insert(tree, &key_of(bytes, at * 7), head, body, false),
         };
         if result.is_err() {
             return;
@@ -172,14 +170,13 @@ mod tests {
     /// A sound page of a tree, to start from.
     fn seed_pages(random: &mut Random) -> Vec<Page> {
         let mut out = vec![];
-        for (tree, count) in
-            [(TreeId::Versions, 20), (TreeId::Revisions, 60), (TreeId::LeaseKeys, 5), (TreeId::Versions, 400)]
+        for (tree, count) in [(TreeId::Keys, 20), (TreeId::Revisions, 60), (TreeId::LeaseKeys, 5), (TreeId::Keys, 400)]
         {
             let mut store = Tree::create(Arena::anonymous(4096), Config::default(), 4096).unwrap();
             let mut txn = store.begin();
             for _ in 0..count {
                 let mut key = random.bytes(4);
-                key.resize(4 + tree.tail() + random.size(20), 7);
+                key.resize(4 + random.size(20), 7);
                 let body = vec![1; random.size(150)];
                 txn.insert(tree, &key, &body[..body.len().min(9)], &body, random.one_in(2)).unwrap();
             }
@@ -232,7 +229,7 @@ mod tests {
         let mut page = page;
         put_identity(&mut page, FUZZED, TxnId(1));
         seal(&mut page);
-        let store = store_with(&page, TreeId::Versions).unwrap();
+        let store = store_with(&page, TreeId::Keys).unwrap();
         assert_eq!(store.check().unwrap().node_pages, 1);
     }
 }

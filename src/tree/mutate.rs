@@ -146,7 +146,7 @@ impl Editor {
             return Err(corrupt(path.steps()[0].page, "levels"));
         }
         let runs = self.take_runs(&content, path.pages_needed())?;
-        self.build_cell(tree, &content, runs);
+        self.build_cell(&content, runs);
         self.own(&mut path, content.key)?;
         let reserve = match self.reserve_separator(&path, content.key.len()) {
             Ok(reserve) => reserve,
@@ -275,18 +275,17 @@ impl Editor {
 
     /// The way to where `key` is or belongs.
     pub(super) fn descend(&self, tree: TreeId, key: &[u8]) -> Result<Path, Error> {
-        let probe = tree.split(key);
         let pages = self.shared.pages_carefully();
         let mut node = pages.node(NodeAt::root(tree, self.snapshot.root(tree)))?;
         let mut path = Path { tree, steps: [Step::default(); TREE_LEVELS_MAX], length: 0, exact: false };
         loop {
             let is_leaf = node.level() == 0;
             let at = if is_leaf {
-                let (at, exact) = node.search(&pages, tree, probe)?;
+                let (at, exact) = node.search(&pages, key)?;
                 path.exact = exact;
                 at
             } else {
-                node.search_child(&pages, tree, probe)?
+                node.search_child(&pages, key)?
             };
             let step = path.steps.get_mut(path.length).ok_or_else(|| corrupt(node.number(), "levels"))?;
             let (page, birth) = (node.number(), node.birth());
@@ -324,11 +323,11 @@ impl Editor {
     /// Whether a page of the path, copied and whole, leads where the page did that was searched.
     fn confirm(&self, path: &Path, at: usize, key: &[u8]) -> Result<(), Error> {
         let (step, pages) = (path.steps[at], self.shared.pages_carefully());
-        let (node, probe) = (self.checked(step.page), path.tree.split(key));
+        let node = self.checked(step.page);
         let same = if at == path.last() {
-            node.search(&pages, path.tree, probe)? == (step.at, path.exact)
+            node.search(&pages, key)? == (step.at, path.exact)
         } else {
-            let child = node.search_child(&pages, path.tree, probe)?;
+            let child = node.search_child(&pages, key)?;
             let Step { page, birth, weight, .. } = path.steps[at + 1];
             let named = node.branch_cell(child).map(|cell| (cell.child, cell.birth, cell.weight));
             child == step.at && named == Some((page, birth, weight))
@@ -420,14 +419,10 @@ impl Editor {
     }
 
     /// Writes the cell's bytes into `self.cell`.
-    fn build_cell(&mut self, tree: TreeId, content: &Content<'_>, runs: CellRuns) {
+    fn build_cell(&mut self, content: &Content<'_>, runs: CellRuns) {
         let mut flags = if content.weighted { flag::WEIGHTED } else { 0 };
         let body = if runs.body.is_some() { &[][..] } else { content.body };
-        let key = tree.split(content.key);
-        let (main, tail) = match runs.key {
-            Some(_) => (&key.main[..TREE_KEY_PREFIX_BYTES], key.tail),
-            None => (key.main, key.tail),
-        };
+        let key = if runs.key.is_some() { &content.key[..TREE_KEY_PREFIX_BYTES] } else { content.key };
         if runs.body.is_some() {
             flags |= flag::BODY_RUN;
         }
@@ -436,13 +431,13 @@ impl Editor {
         }
         let out = &mut self.cell;
         out.clear();
-        assert!(main.len() + tail.len() <= TREE_KEY_INLINE_BYTES_MAX, "a longer key lies in a run");
+        assert!(key.len() <= TREE_KEY_INLINE_BYTES_MAX, "a longer key lies in a run");
         assert!(body.len() <= TREE_BODY_INLINE_BYTES_MAX, "a longer body lies in a run");
         let [head_length, _] = short(content.head.len()).to_le_bytes();
         out.extend_from_slice(&[flags, head_length]);
-        out.extend_from_slice(&short(main.len() + tail.len()).to_le_bytes());
+        out.extend_from_slice(&short(key.len()).to_le_bytes());
         out.extend_from_slice(&short(body.len()).to_le_bytes());
-        for part in [main, tail, content.head, body] {
+        for part in [key, content.head, body] {
             out.extend_from_slice(part);
         }
         for run in [runs.body, runs.key].into_iter().flatten() {

@@ -17,7 +17,7 @@ use crate::limits::{
 use crate::types::{PageNumber, TxnId};
 
 use super::error::Error;
-use super::key::{Key, TreeId};
+use super::key::TreeId;
 use super::page::{Page, bytes_at, field, header, kind};
 
 /// Flags of a cell.
@@ -26,10 +26,8 @@ pub(super) mod flag {
     pub(in super::super) const WEIGHTED: u8 = 1;
     /// The body lies in a run.
     pub(in super::super) const BODY_RUN: u8 = 2;
-    /// The whole key lies in a run; the cell keeps a prefix of its main part, and its tail.
+    /// The whole key lies in a run; the cell keeps a prefix of it.
     pub(in super::super) const KEY_RUN: u8 = 4;
-    /// The key has no tail: a separator.
-    pub(in super::super) const NO_TAIL: u8 = 8;
 }
 
 /// Bytes of a slot: where its cell starts and whether that is weighted, then a hint at its key.
@@ -96,46 +94,34 @@ pub(super) trait Runs {
 pub(super) struct CellKey<'a> {
     /// The cell's flags.
     pub(super) flags: u8,
-    /// The whole key, or prefix and tail of one in a run.
+    /// The whole key, or the prefix of one in a run.
     pub(super) inline: &'a [u8],
     /// Where the whole key lies.
     pub(super) run: Option<RunRef>,
 }
 
 impl<'a> CellKey<'a> {
-    /// The key that compares: opens the run if there is one.
-    pub(super) fn resolve<R: Runs>(&self, runs: &'a R, tree: TreeId) -> Result<Key<'a>, Error> {
-        let (bytes, at) = match &self.run {
-            Some(run) => (runs.run(run)?, run.page),
-            None => (self.inline, PageNumber(0)),
-        };
-        let tail = tail_length(self.flags, tree);
-        let main =
-            bytes.len().checked_sub(tail).ok_or(Error::Corrupt { page: at, what: "key shorter than its tail" })?;
-        let (main, tail) = bytes.split_at(main);
-        Ok(Key { main, tail })
+    /// The whole key: opens the run if there is one.
+    pub(super) fn resolve<R: Runs>(&self, runs: &'a R) -> Result<&'a [u8], Error> {
+        match &self.run {
+            Some(run) => runs.run(run),
+            None => Ok(self.inline),
+        }
     }
 
     /// How the key compares with `probe`, if that can be told without opening a run.
-    fn compare_inline(&self, tree: TreeId, probe: Key<'_>) -> Option<Ordering> {
-        let (main, tail) =
-            self.inline.split_at_checked(self.inline.len().checked_sub(tail_length(self.flags, tree))?)?;
+    fn compare_inline(&self, probe: &[u8]) -> Option<Ordering> {
         if self.run.is_none() {
-            return Some(main.cmp(probe.main).then_with(|| tail.cmp(probe.tail)));
+            return Some(self.inline.cmp(probe));
         }
-        // The whole main part is longer than this prefix of it.
-        let shared = probe.main.len().min(main.len());
-        match main[..shared].cmp(&probe.main[..shared]) {
-            Ordering::Equal if probe.main.len() <= main.len() => Some(Ordering::Greater),
+        // The whole key is longer than this prefix of it.
+        let shared = probe.len().min(self.inline.len());
+        match self.inline[..shared].cmp(&probe[..shared]) {
+            Ordering::Equal if probe.len() <= self.inline.len() => Some(Ordering::Greater),
             Ordering::Equal => None,
             unequal @ (Ordering::Less | Ordering::Greater) => Some(unequal),
         }
     }
-}
-
-/// Bytes of the tail in a key with these flags.
-pub(super) fn tail_length(flags: u8, tree: TreeId) -> usize {
-    if flags & flag::NO_TAIL == 0 { tree.tail() } else { 0 }
 }
 
 /// A leaf's cell.
@@ -263,7 +249,7 @@ impl<'a> Node<'a> {
         Some(u32::from_le_bytes(bytes_at(self.page, field::END + at * SLOT_BYTES + 2)?))
     }
 
-    /// Bytes that the main parts of all keys share.
+    /// Bytes that all keys share.
     pub(super) fn prefix(self) -> usize {
         usize::from(u16::from_le_bytes(header::<{ field::PREFIX }, 2>(self.page)))
     }
@@ -273,10 +259,9 @@ impl<'a> Node<'a> {
         usize::from(self.level() > 0)
     }
 
-    /// The main part of the key of cell `at`, as much of it as the cell holds.
-    pub(super) fn inline_main(self, at: usize, tree: TreeId) -> Option<&'a [u8]> {
-        let (flags, inline) = self.inline_key(at)?;
-        inline.get(..inline.len().checked_sub(tail_length(flags, tree))?)
+    /// The key of cell `at`, as much of it as the cell holds.
+    pub(super) fn inline_part(self, at: usize) -> Option<&'a [u8]> {
+        Some(self.inline_key(at)?.1)
     }
 
     /// Flags and inline key of cell `at`: what a search looks at.
@@ -347,18 +332,18 @@ impl<'a> Node<'a> {
     /// The first cell with a key that is not below `probe`, and whether it equals it.
     ///
     /// The hints alone lead to the one or few cells that can decide; only those are touched.
-    pub(super) fn search<R: Runs>(self, runs: &R, tree: TreeId, probe: Key<'_>) -> Result<(usize, bool), Error> {
+    pub(super) fn search<R: Runs>(self, runs: &R, probe: &[u8]) -> Result<(usize, bool), Error> {
         let (first, count, prefix) = (self.first_key(), self.count(), self.prefix());
         if first >= count {
             return Ok((count, false));
         }
-        let hint = hint_of(probe.main, prefix);
+        let hint = hint_of(probe, prefix);
         let slots = self.page.get(field::END..field::END + count * SLOT_BYTES).ok_or_else(|| self.torn_cell())?;
         let (slots, _) = slots.as_chunks::<SLOT_BYTES>();
         let mut low = partition(slots, first, |slot| slot < hint);
         // Whichever cell is near stands for all of them in what they share.
-        let sample = self.inline_main(low.min(count - 1), tree).and_then(|main| main.get(..prefix));
-        match sample.ok_or_else(|| self.torn_cell())?.cmp(&probe.main[..prefix.min(probe.main.len())]) {
+        let sample = self.inline_part(low.min(count - 1)).and_then(|key| key.get(..prefix));
+        match sample.ok_or_else(|| self.torn_cell())?.cmp(&probe[..prefix.min(probe.len())]) {
             Ordering::Less => return Ok((count, false)),
             Ordering::Greater => return Ok((first, false)),
             Ordering::Equal => {}
@@ -369,7 +354,7 @@ impl<'a> Node<'a> {
         };
         while low < high {
             let middle = low.midpoint(high);
-            match self.compare(runs, tree, middle, probe)? {
+            match self.compare(runs, middle, probe)? {
                 Ordering::Less => low = middle + 1,
                 Ordering::Equal => return Ok((middle, true)),
                 Ordering::Greater => high = middle,
@@ -379,29 +364,27 @@ impl<'a> Node<'a> {
     }
 
     /// The child of a branch that `probe` belongs to.
-    pub(super) fn search_child<R: Runs>(self, runs: &R, tree: TreeId, probe: Key<'_>) -> Result<usize, Error> {
-        let (at, exact) = self.search(runs, tree, probe)?;
+    pub(super) fn search_child<R: Runs>(self, runs: &R, probe: &[u8]) -> Result<usize, Error> {
+        let (at, exact) = self.search(runs, probe)?;
         Ok(if exact { at } else { at.saturating_sub(1) })
     }
 
     /// How the key of a cell compares with `probe`.
-    fn compare<R: Runs>(self, runs: &R, tree: TreeId, at: usize, probe: Key<'_>) -> Result<Ordering, Error> {
+    fn compare<R: Runs>(self, runs: &R, at: usize, probe: &[u8]) -> Result<Ordering, Error> {
         let (flags, inline) = self.inline_key(at).ok_or_else(|| self.torn_cell())?;
         if flags & flag::KEY_RUN == 0 {
-            let main = inline.len().checked_sub(tail_length(flags, tree)).ok_or_else(|| self.torn_cell())?;
-            let (main, tail) = inline.split_at(main);
-            return Ok(main.cmp(probe.main).then_with(|| tail.cmp(probe.tail)));
+            return Ok(inline.cmp(probe));
         }
         let key = self.cell_key(at).ok_or_else(|| self.torn_cell())?;
-        match key.compare_inline(tree, probe) {
+        match key.compare_inline(probe) {
             Some(order) => Ok(order),
-            None => Ok(key.resolve(runs, tree)?.cmp(&probe)),
+            None => Ok(key.resolve(runs)?.cmp(probe)),
         }
     }
 
     /// Whether the page is a whole node, apart from its checksum and its place in a tree.
     pub(super) fn validate(self) -> Result<(), &'static str> {
-        let tree = TreeId::from_number(self.tree()).ok_or("tree number")?;
+        TreeId::from_number(self.tree()).ok_or("tree number")?;
         match (self.kind(), self.level()) {
             (kind::LEAF, 0) => {}
             (kind::BRANCH, level) if level > 0 && usize::from(level) < TREE_LEVELS_MAX => {}
@@ -416,8 +399,8 @@ impl<'a> Node<'a> {
             if self.slot(at).is_none_or(|slot| slot < self.heap()) {
                 return Err("cell offset");
             }
-            bytes += self.validate_cell(at, tree)?;
-            self.validate_slot(at, tree)?;
+            bytes += self.validate_cell(at)?;
+            self.validate_slot(at)?;
             weight = weight.checked_add(self.cell_weight(at).ok_or("cell")?).ok_or("weight")?;
         }
         if bytes + self.garbage() != PAGE_BYTES - self.heap() {
@@ -426,43 +409,43 @@ impl<'a> Node<'a> {
         if weight != self.weight() || weight > WEIGHT_MAX {
             return Err("weight");
         }
-        self.validate_order(tree)
+        self.validate_order()
     }
 
     /// Checks one cell's lengths; its bytes.
-    fn validate_cell(self, at: usize, tree: TreeId) -> Result<usize, &'static str> {
+    fn validate_cell(self, at: usize) -> Result<usize, &'static str> {
         if self.level() == 0 {
             let cell = self.leaf_cell(at).ok_or("cell")?;
             let body_fits =
                 cell.body.len() <= TREE_BODY_INLINE_BYTES_MAX && (cell.body_run.is_none() || cell.body.is_empty());
-            if !body_fits || cell.head.len() > TREE_HEAD_BYTES_MAX || cell.key.flags & flag::NO_TAIL != 0 {
+            if !body_fits || cell.head.len() > TREE_HEAD_BYTES_MAX {
                 return Err("leaf cell");
             }
-            validate_key(&cell.key, tree)?;
+            validate_key(&cell.key)?;
             return Ok(cell.bytes.len());
         }
         let cell = self.branch_cell(at).ok_or("cell")?;
-        let first_is_open = at > 0 || (cell.key.inline.is_empty() && cell.key.flags == flag::NO_TAIL);
-        let flags_known = cell.key.flags & !(flag::KEY_RUN | flag::NO_TAIL) == 0;
+        let first_is_open = at > 0 || (cell.key.inline.is_empty() && cell.key.flags == 0);
+        let flags_known = cell.key.flags & !flag::KEY_RUN == 0;
         if !first_is_open || !flags_known || cell.bytes[1] != 0 || cell.child == PageNumber(0) {
             return Err("branch cell");
         }
-        validate_key(&cell.key, tree)?;
+        validate_key(&cell.key)?;
         Ok(cell.bytes.len())
     }
 
     /// Checks what a slot says of its cell.
-    fn validate_slot(self, at: usize, tree: TreeId) -> Result<(), &'static str> {
+    fn validate_slot(self, at: usize) -> Result<(), &'static str> {
         let weighted = self.level() == 0 && self.page[self.slot(at).ok_or("cell")?] & flag::WEIGHTED != 0;
         let mut hint = 0;
         if at >= self.first_key() {
-            let main = self.inline_main(at, tree).ok_or("cell")?;
-            let first = self.inline_main(self.first_key(), tree).ok_or("cell")?;
-            let shared = main.get(..self.prefix()).ok_or("shared prefix")?;
+            let key = self.inline_part(at).ok_or("cell")?;
+            let first = self.inline_part(self.first_key()).ok_or("cell")?;
+            let shared = key.get(..self.prefix()).ok_or("shared prefix")?;
             if self.prefix() > SHARED_PREFIX_MAX || !first.starts_with(shared) {
                 return Err("shared prefix");
             }
-            hint = hint_of(main, self.prefix());
+            hint = hint_of(key, self.prefix());
         }
         let flags = self.slot_word(at).ok_or("cell")? & !SLOT_OFFSET;
         let right = flags == if weighted { SLOT_WEIGHTED } else { 0 } && self.hint(at) == Some(hint);
@@ -470,18 +453,15 @@ impl<'a> Node<'a> {
     }
 
     /// Checks that keys ascend, as far as that shows without opening runs.
-    fn validate_order(self, tree: TreeId) -> Result<(), &'static str> {
+    fn validate_order(self) -> Result<(), &'static str> {
         for at in self.first_key() + 1..self.count() {
             let (before, after) = (self.cell_key(at - 1).ok_or("cell")?, self.cell_key(at).ok_or("cell")?);
-            let tail = tail_length(after.flags, tree);
-            let main = after.inline.len().checked_sub(tail).ok_or("cell")?;
-            let (main, tail) = after.inline.split_at_checked(main).ok_or("cell")?;
-            // With a run behind it, `main` stands for something not below it.
-            let order = before.compare_inline(tree, Key { main, tail });
+            // With a run behind it, the inline part stands for something not below it.
+            let order = before.compare_inline(after.inline);
             let ascending = match (order, after.run.is_some()) {
                 (Some(Ordering::Less) | None, _) => true,
                 (Some(Ordering::Equal), huge) => huge,
-                (Some(Ordering::Greater), huge) => huge && before.inline.starts_with(main),
+                (Some(Ordering::Greater), huge) => huge && before.inline.starts_with(after.inline),
             };
             if !ascending {
                 return Err("key order");
@@ -510,10 +490,10 @@ fn partition(slots: &[[u8; SLOT_BYTES]], first: usize, below: impl Fn(u32) -> bo
     base + usize::from(slots.get(base).is_some_and(|slot| below(slot_hint(slot))))
 }
 
-/// Four bytes of a key's main part after the shared prefix, as a number; zeros stand for missing bytes, so that of two keys
+/// Four bytes of a key after the shared prefix, as a number; zeros stand for missing bytes, so that of two keys
 /// the greater never has the smaller hint.
-pub(super) fn hint_of(main: &[u8], prefix: usize) -> u32 {
-    let rest = main.get(prefix..).unwrap_or(&[]);
+pub(super) fn hint_of(key: &[u8], prefix: usize) -> u32 {
+    let rest = key.get(prefix..).unwrap_or(&[]);
     match rest.first_chunk::<4>() {
         Some(bytes) => u32::from_be_bytes(*bytes),
         None => {
@@ -533,13 +513,12 @@ fn take_run(bytes: &[u8], present: bool) -> Option<(Option<RunRef>, &[u8])> {
 }
 
 /// Checks a key's lengths.
-fn validate_key(key: &CellKey<'_>, tree: TreeId) -> Result<(), &'static str> {
-    let tail = tail_length(key.flags, tree);
+fn validate_key(key: &CellKey<'_>) -> Result<(), &'static str> {
     let fits = match key.run {
-        None => key.inline.len() >= tail && key.inline.len() <= TREE_KEY_INLINE_BYTES_MAX,
+        None => key.inline.len() <= TREE_KEY_INLINE_BYTES_MAX,
         Some(run) => {
             let whole = usize::try_from(run.length).map_err(|_| "key length")?;
-            key.inline.len() == TREE_KEY_PREFIX_BYTES + tail && whole > TREE_KEY_INLINE_BYTES_MAX
+            key.inline.len() == TREE_KEY_PREFIX_BYTES && whole > TREE_KEY_INLINE_BYTES_MAX
         }
     };
     if fits { Ok(()) } else { Err("key length") }

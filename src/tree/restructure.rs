@@ -11,7 +11,7 @@ use crate::types::PageNumber;
 use super::edit::{self, Child, NewCell, NodeIdentity, SeparatorBytes};
 use super::error::Error;
 use super::holds::PageRange;
-use super::key::{Key, Separator, TreeId};
+use super::key::{TreeId, separator_length};
 use super::mutate::{Editor, Path, Step};
 use super::node::{BranchCell, CellKey, Node, PAGE_ROOM, RunRef, SLOT_BYTES, flag};
 use super::page::pages_for;
@@ -50,7 +50,7 @@ impl Editor {
         let cell = std::mem::take(&mut self.cell);
         let right = self.split_page(page, path.tree, NewCell { at, bytes: &cell });
         self.cell = cell;
-        self.make_separator(path.tree, (page, right), reserve)?;
+        self.make_separator((page, right), reserve)?;
         self.insert_child(path, path.last(), right)
     }
 
@@ -66,42 +66,34 @@ impl Editor {
     }
 
     /// Writes into `self.separator` what tells two neighbouring leaves apart.
-    fn make_separator(
-        &mut self,
-        tree: TreeId,
-        leaves: (PageNumber, PageNumber),
-        reserve: Option<PageRange>,
-    ) -> Result<(), Error> {
+    fn make_separator(&mut self, leaves: (PageNumber, PageNumber), reserve: Option<PageRange>) -> Result<(), Error> {
         let shared = std::sync::Arc::clone(&self.shared);
         let pages = shared.pages_carefully();
         let (left, right) = (Node::new(shared.arena().page(leaves.0)), Node::new(shared.arena().page(leaves.1)));
         let below: CellKey<'_> = left.cell_key(left.count() - 1).ok_or_else(|| left.torn_cell())?;
         let above: CellKey<'_> = right.cell_key(0).ok_or_else(|| right.torn_cell())?;
-        let (below, above) = (below.resolve(&pages, tree)?, above.resolve(&pages, tree)?);
-        let separator = Separator::between(below, above).ok_or_else(|| corrupt(left.number(), "key order"))?;
-        let tail = if separator.with_tail { above.tail } else { &[] };
-        self.store_separator(Key { main: &above.main[..separator.main_length], tail }, reserve)
+        let (below, above) = (below.resolve(&pages)?, above.resolve(&pages)?);
+        let length = separator_length(below, above).ok_or_else(|| corrupt(left.number(), "key order"))?;
+        self.store_separator(&above[..length], reserve)
     }
 
-    fn store_separator(&mut self, key: Key<'_>, reserve: Option<PageRange>) -> Result<(), Error> {
-        let length = key.main.len() + key.tail.len();
-        let mut flags = if key.tail.is_empty() { flag::NO_TAIL } else { 0 };
-        let run = if length > TREE_KEY_INLINE_BYTES_MAX {
+    fn store_separator(&mut self, key: &[u8], reserve: Option<PageRange>) -> Result<(), Error> {
+        let mut flags = 0;
+        let run = if key.len() > TREE_KEY_INLINE_BYTES_MAX {
             flags |= flag::KEY_RUN;
             let pages = reserve.expect("a separator is no longer than the keys that pages were taken for");
-            Some(self.fill_reserve(pages, &[key.main, key.tail].concat())?)
+            Some(self.fill_reserve(pages, key)?)
         } else {
             if let Some(pages) = reserve {
                 self.release(pages, self.txn())?;
             }
             None
         };
-        let main = if run.is_some() { &key.main[..TREE_KEY_PREFIX_BYTES] } else { key.main };
+        let inline = if run.is_some() { &key[..TREE_KEY_PREFIX_BYTES] } else { key };
         let out = &mut self.separator;
         out.flags = flags;
         out.bytes.clear();
-        out.bytes.extend_from_slice(main);
-        out.bytes.extend_from_slice(key.tail);
+        out.bytes.extend_from_slice(inline);
         out.inline_length = out.bytes.len();
         if let Some(run) = run {
             out.bytes.extend_from_slice(&run.to_bytes());

@@ -99,9 +99,6 @@ impl Editor {
         let mut cursor = View::new(self.shared.pages_carefully(), &self.snapshot).cursor(tree);
         let last = leaf.count().checked_sub(1).and_then(|last| leaf.leaf_cell(last));
         let key = cursor.whole_key(&last.ok_or_else(|| leaf.torn_cell())?)?;
-        if key.len() < tree.tail() {
-            return Err(leaf.torn_cell());
-        }
         cursor.seek(key)?;
         cursor.next()?;
         Ok(cursor.key()?.map(<[u8]>::to_vec))

@@ -14,7 +14,7 @@ use crate::types::{PageNumber, TxnId};
 use super::cursor::Cursor;
 use super::error::Error;
 use super::holds::PageRange;
-use super::key::{Key, TreeId};
+use super::key::TreeId;
 use super::node::{LeafCell, Node, RunRef, Runs, flag};
 use super::page::{index, is_sealed, number, pages_for};
 use super::readers::{Pinned, Shared};
@@ -183,7 +183,7 @@ pub(super) fn run_pages(run: &RunRef) -> PageRange {
 /// An entry of a tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cell<'a> {
-    /// The whole key, tail included.
+    /// The whole key.
     pub key: &'a [u8],
     /// The part that always lies in the cell.
     pub head: &'a [u8],
@@ -196,7 +196,7 @@ pub struct Cell<'a> {
 /// An entry of a tree, but for its body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Outline<'a> {
-    /// The whole key, tail included.
+    /// The whole key.
     pub key: &'a [u8],
     /// The part that always lies in the cell.
     pub head: &'a [u8],
@@ -292,9 +292,8 @@ impl<'a> View<'a> {
 
     /// The cell of `key`.
     pub fn find(&self, tree: TreeId, key: &[u8]) -> Result<Option<Cell<'a>>, Error> {
-        let probe = tree.split(key);
-        let Some(leaf) = self.descend(tree, probe, |_, _| Ok(()))? else { return Ok(None) };
-        let (at, exact) = leaf.search(&self.pages, tree, probe)?;
+        let Some(leaf) = self.descend(tree, key, |_, _| Ok(()))? else { return Ok(None) };
+        let (at, exact) = leaf.search(&self.pages, key)?;
         if !exact {
             return Ok(None);
         }
@@ -303,7 +302,6 @@ impl<'a> View<'a> {
 
     /// Weighted cells whose key is below `key`.
     pub fn rank(&self, tree: TreeId, key: &[u8]) -> Result<u64, Error> {
-        let probe = tree.split(key);
         let mut rank = 0u64;
         let add = |node: Node<'_>, end: usize, rank: &mut u64| {
             for at in 0..end {
@@ -311,9 +309,9 @@ impl<'a> View<'a> {
             }
             Ok(())
         };
-        let leaf = self.descend(tree, probe, |branch, child| add(branch, child, &mut rank))?;
+        let leaf = self.descend(tree, key, |branch, child| add(branch, child, &mut rank))?;
         if let Some(leaf) = leaf {
-            let (end, _) = leaf.search(&self.pages, tree, probe)?;
+            let (end, _) = leaf.search(&self.pages, key)?;
             add(leaf, end, &mut rank)?;
         }
         Ok(rank)
@@ -328,7 +326,7 @@ impl<'a> View<'a> {
     fn descend(
         &self,
         tree: TreeId,
-        probe: Key<'_>,
+        probe: &[u8],
         mut visit: impl FnMut(Node<'a>, usize) -> Result<(), Error>,
     ) -> Result<Option<Node<'a>>, Error> {
         let root = self.snapshot.root(tree);
@@ -340,7 +338,7 @@ impl<'a> View<'a> {
             if node.level() == 0 {
                 return Ok(Some(node));
             }
-            let child = node.search_child(&self.pages, tree, probe)?;
+            let child = node.search_child(&self.pages, probe)?;
             visit(node, child)?;
             node = self.pages.child(tree, node, child)?;
         }

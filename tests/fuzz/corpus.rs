@@ -42,7 +42,7 @@ fn pages() -> (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>) {
     let mut txn = tree.begin();
     for number in 0..400u64 {
         let key = [&b"registry/things/"[..], &number.to_be_bytes(), &[0; 12]].concat();
-        txn.insert(TreeId::Versions, &key, &[0, 2, 1, 0], &[7; 30], number % 2 == 0).unwrap();
+        txn.insert(TreeId::Keys, &key, &[0, 2, 1, 0], &[7; 30], number % 2 == 0).unwrap();
     }
     txn.insert(TreeId::System, b"compaction", &[1, 1, 1, 0], &[], false).unwrap();
     txn.commit(Stamp { revision: ringbolt::types::Revision(401), ..Stamp::default() });

@@ -370,34 +370,60 @@ fn a_scan_refuses_another_root() {
 
 #[test]
 fn damaged_rows_are_errors_by_name() {
-    let key = |main: u64| [&b"a"[..], &(!main).to_be_bytes(), &(!0u32).to_be_bytes()].concat();
-    let live: &[u8] = &[0, 2, 1, 0, 0];
-    let cases: [(Vec<u8>, &[u8], bool); 10] = [
-        (key(2), &[], true),
-        (key(2), &[2], true),
-        (key(2), &[0, 2, 1, 0], true),
-        (key(2), &[0, 2, 1, 0, 0, 0], true),
-        (key(2), &[0, 3, 1, 0, 0], true),
-        (key(2), &[0, 0, 1, 0, 0], true),
-        (key(2), &[0, 2, 0, 0, 0], true),
+    let present = [ranged("a", ""), ranged("a", "b")];
+    let past = [RangeRequest { revision: 4, ..ranged("a", "") }, RangeRequest { revision: 4, ..ranged("a", "b") }];
+    // main, sub, flags, main - create, version, lease, length of the value, number of the version
+    let heads: [(&[u8], bool); 10] = [
+        (&[], true),
+        (&[2, 0], true),
+        (&[2, 0, 2, 0, 1, 0, 0, 1], true),
+        (&[2, 0, 0, 0, 1, 0, 0], true),
+        (&[0, 0, 0, 0, 1, 0, 0, 1], true),
+        (&[2, 0, 0, 2, 1, 0, 0, 1], true),
+        (&[2, 0, 0, 0, 0, 0, 0, 1], true),
+        (&[2, 0, 0, 0, 1, 0, 0, 0], true),
+        (&[2, 0, 1, 1], true),
         // A value, and no row that holds it.
-        (key(2), &[0, 2, 1, 0, 9], true),
-        (key(2), &[1], true),
-        (key(0), live, true),
+        (&[2, 0, 0, 0, 1, 0, 9, 1], true),
     ];
-    for (number, (key, head, weighted)) in cases.into_iter().enumerate() {
-        let mut tree = new_tree();
-        let mut txn = tree.begin();
-        txn.insert(TreeId::Versions, &key, head, b"", weighted).unwrap();
-        txn.commit(Stamp { revision: Revision(5), compacted: Revision(-1), ..Stamp::default() });
-        for request in [ranged("a", ""), ranged("a", "b"), RangeRequest { revision: 4, ..ranged("a", "b") }] {
-            let error = range(&pin(&tree).view(), &request).unwrap_err();
-            assert!(matches!(error, Error::Damaged(_)) && error.is_fatal(), "case {number}: {error}");
-        }
-        let keep = PutRequest { ignore_value: true, value: Bytes::new(), ..put("a", "") };
-        let error = answer(&mut tree, Command::Put(keep)).unwrap_err();
-        assert!(error.is_fatal(), "case {number}: {error}");
+    for (head, weighted) in heads {
+        let mut tree = with_key(head, weighted);
+        refuses(&tree, &present);
+        refuses(&tree, &past);
+        refuses_put(&mut tree);
     }
+    refuses(&with_key(&[2, 0, 0, 0, 1, 0, 0, 1], false), &past);
+    // Links that are missing, lead to before the first revision or nowhere, or are cut.
+    let links: [&[u8]; 4] = [&[2], &[2, 5, 0], &[2, 0, 0], &[2, 1]];
+    for links in links {
+        let mut tree = with_key(&[&[5, 0, 0, 0, 1, 0, 0][..], links].concat(), true);
+        refuses(&tree, &past);
+        refuses_put(&mut tree);
+    }
+    // The row on the way to the one before is missing.
+    refuses(&with_key(&[5, 1, 0, 0, 1, 0, 0, 3, 0, 0], true), &past);
+}
+
+/// A store whose index says `head` of the key "a".
+fn with_key(head: &[u8], weighted: bool) -> Tree {
+    let mut tree = new_tree();
+    let mut txn = tree.begin();
+    txn.insert(TreeId::Keys, b"a", head, b"", weighted).unwrap();
+    txn.commit(Stamp { revision: Revision(5), compacted: Revision(-1), ..Stamp::default() });
+    tree
+}
+
+fn refuses(tree: &Tree, requests: &[RangeRequest]) {
+    for request in requests {
+        let error = range(&pin(tree).view(), request).unwrap_err();
+        assert!(matches!(error, Error::Damaged(_)) && error.is_fatal(), "{request:?}: {error}");
+    }
+}
+
+fn refuses_put(tree: &mut Tree) {
+    let keep = PutRequest { ignore_value: true, value: Bytes::new(), ..put("a", "") };
+    let error = answer(tree, Command::Put(keep)).unwrap_err();
+    assert!(error.is_fatal(), "{error}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A store on an anonymous tree, with what the tests ask of it.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use prost::Message;
 
@@ -34,7 +36,7 @@ pub(crate) fn run(tree: &mut Tree, command: &Command, want: Want) -> Result<Outc
         Command::DeleteRange(delete) => Response::DeleteRange(writer.delete_range(delete, want)?),
         Command::Txn(request) => Response::Txn(writer.txn(request, want)?),
         Command::Compact(compact) => Response::Compact { compacted: writer.compact(compact)?, physical_wait: false },
-        Command::Noop | Command::Alarm(_) => Response::Noop,
+        Command::Noop | Command::Alarm(_) | Command::Downgrade(_) => Response::Noop,
         Command::Lease(_) => unreachable!("no test here has leases granted"),
     };
     let position = writer.position();
@@ -95,20 +97,15 @@ pub(crate) fn hash(view: &View<'_>, revision: i64, cells: usize) -> Result<KvHas
     }
 }
 
-/// Every row of the revision index with the version behind it, after checking that both trees hold the same rows and
-/// that exactly the newest live versions count.
+/// Every row of the history, after checking that the index holds the newest row of each key and nothing else, that exactly
+/// the live ones count, and that each row leads to the one before it.
 pub(crate) fn dump(view: &View<'_>) -> Vec<ModelRow> {
-    let mut rows = Vec::new();
-    let mut cursor = view.cursor(TreeId::Versions);
-    cursor.seek(&[0; 12]).unwrap();
-    let mut before: Option<Bytes> = None;
-    let mut live = 0;
+    let (mut rows, mut newest) = (Vec::new(), BTreeMap::<Bytes, Version<'_>>::new());
+    let mut cursor = view.cursor(TreeId::Revisions);
+    cursor.seek(&[]).unwrap();
     while let Some(cell) = cursor.outline().unwrap() {
-        let version = Version::parse(cell).unwrap();
+        let version = Version::of_row(cell).unwrap();
         let key = Bytes::copy_from_slice(version.key);
-        let newest = before.as_ref() != Some(&key);
-        assert_eq!(cell.weighted, newest && !version.head.tombstone, "weight of {version:?}");
-        live += u64::from(cell.weighted);
         let pair = (!version.head.tombstone).then(|| KeyValue {
             key: key.clone(),
             create_revision: version.head.create.0,
@@ -118,20 +115,24 @@ pub(crate) fn dump(view: &View<'_>) -> Vec<ModelRow> {
             lease: version.head.lease.0,
         });
         rows.push(ModelRow { main: version.at.main.0, sub: version.at.sub, key: key.clone(), pair });
-        before = Some(key);
+        let before = newest.insert(key, version);
+        if let Some(before) = before {
+            assert_eq!(version.chain.previous(), Ok(Some(before.at)), "{version:?}");
+        }
         cursor.next().unwrap();
     }
-    assert_eq!(view.weight(TreeId::Versions), live);
-    rows.sort_by_key(|row| (row.main, row.sub));
-    let mut cursor = view.cursor(TreeId::Revisions);
-    cursor.seek(&[]).unwrap();
-    for row in &rows {
-        let change = Version::of_row(cursor.outline().unwrap().expect("a row for each version")).unwrap();
-        assert_eq!((change.at.main.0, change.at.sub), (row.main, row.sub));
-        assert_eq!((change.key, change.head.tombstone), (&row.key[..], row.pair.is_none()));
-        cursor.next().unwrap();
-    }
-    assert!(cursor.cell().unwrap().is_none(), "a version for each row");
     assert_eq!(view.weight(TreeId::Revisions), u64::try_from(rows.len()).unwrap());
+    let mut cursor = view.cursor(TreeId::Keys);
+    cursor.seek(&[]).unwrap();
+    for (key, row) in &newest {
+        let cell = cursor.outline().unwrap().expect("each key of the history is in the index");
+        let version = Version::of_key(cell).unwrap();
+        assert_eq!((version.key, version.at, version.head), (&key[..], row.at, row.head));
+        assert_eq!((cell.weighted, version.value_length), (!row.head.tombstone, row.value_length));
+        cursor.next().unwrap();
+    }
+    assert!(cursor.cell().unwrap().is_none(), "each key of the index has a row");
+    let live = newest.values().filter(|version| !version.head.tombstone).count();
+    assert_eq!(view.weight(TreeId::Keys), u64::try_from(live).unwrap());
     rows
 }

@@ -389,8 +389,8 @@ impl World {
         let view = pinned.view();
         let stamp = view.stamp();
         let mut out = vec![format!("{} {}", stamp.applied_index, stamp.revision).into_bytes()];
-        let mut cursor = view.cursor(TreeId::Versions);
-        cursor.seek(&[0; 12]).unwrap();
+        let mut cursor = view.cursor(TreeId::Keys);
+        cursor.seek(&[]).unwrap();
         while let Some(cell) = cursor.cell().unwrap() {
             out.push([cell.key, cell.head].concat());
             cursor.next().unwrap();

@@ -21,7 +21,7 @@ fn space_goes_back_after_mass_deletes_and_is_granted_again() {
             let keys: Vec<_> = cells.keys().cloned().collect();
             for (at, key) in keys.iter().enumerate() {
                 if at % 50 != 0 {
-                    assert!(txn.remove(*tree, &super::world::whole(key)).unwrap());
+                    assert!(txn.remove(*tree, key).unwrap());
                     cells.remove(key);
                 }
             }
@@ -68,7 +68,7 @@ fn holes_are_granted_again_before_they_are_written() {
             let body = vec![u8::try_from(key % 251).unwrap(); 20_000];
             let entry = Entry { head: vec![], body, weighted: false };
             txn.insert(TreeId::LeaseKeys, &key.to_be_bytes(), &entry.head, &entry.body, false).unwrap();
-            model.insert((key.to_be_bytes().to_vec(), vec![]), entry);
+            model.insert(key.to_be_bytes().to_vec(), entry);
         }
         txn.commit(Stamp::default());
     };
@@ -80,7 +80,7 @@ fn holes_are_granted_again_before_they_are_written() {
     let mut txn = world.tree.begin();
     for key in 0..200u64 {
         assert!(txn.remove(TreeId::LeaseKeys, &key.to_be_bytes()).unwrap());
-        model.remove(&(key.to_be_bytes().to_vec(), vec![]));
+        model.remove(&key.to_be_bytes()[..]);
     }
     txn.commit(Stamp::default());
     world.begin_checkpoint();
@@ -161,15 +161,15 @@ fn a_refused_growth_leaves_everything_as_it_was() {
         world.transact(40, 0);
         let mut refusals = 0;
         for round in 0..80 {
-            let steps: Vec<_> = (0..30).map(|_| (world.key(TreeId::Versions), world.entry())).collect();
+            let steps: Vec<_> = (0..30).map(|_| (world.key(), world.entry())).collect();
             let mut model = world.model.clone();
             let mut txn = world.tree.begin();
             let mut refused = false;
             for (key, entry) in &steps {
-                match txn.insert(TreeId::Versions, key, &entry.head, &entry.body, entry.weighted) {
+                match txn.insert(TreeId::Keys, key, &entry.head, &entry.body, entry.weighted) {
                     Ok(_) => {
-                        let key = super::world::model_key(TreeId::Versions, key);
-                        model.get_mut(&TreeId::Versions).unwrap().insert(key, entry.clone());
+                        let key = key.clone();
+                        model.get_mut(&TreeId::Keys).unwrap().insert(key, entry.clone());
                     }
                     Err(error) => {
                         assert_eq!(error, Error::OutOfPages);

@@ -48,19 +48,8 @@ pub(super) struct Entry {
     pub(super) weighted: bool,
 }
 
-/// Main part and tail.
-pub(super) type ModelKey = (Vec<u8>, Vec<u8>);
-pub(super) type ModelTree = BTreeMap<ModelKey, Entry>;
+pub(super) type ModelTree = BTreeMap<Vec<u8>, Entry>;
 pub(super) type Model = BTreeMap<TreeId, ModelTree>;
-
-pub(super) fn model_key(tree: TreeId, key: &[u8]) -> ModelKey {
-    let (main, tail) = key.split_at(key.len() - tree.tail());
-    (main.to_vec(), tail.to_vec())
-}
-
-pub(super) fn whole(key: &ModelKey) -> Vec<u8> {
-    [&key.0[..], &key.1[..]].concat()
-}
 
 /// The file that checkpoints write.
 #[derive(Clone, Debug, Default)]
@@ -135,7 +124,7 @@ impl Image {
 pub(super) const CONFIG: Config = Config { grow_pages: 64, free_pages_kept: 64 };
 /// Gives back now and then, so that most checkpoints overlap with transactions and not with growth.
 const ROOMY: Config = Config { grow_pages: 64, free_pages_kept: 500 };
-pub(super) const TREES: [TreeId; 3] = [TreeId::Versions, TreeId::Revisions, TreeId::LeaseKeys];
+pub(super) const TREES: [TreeId; 3] = [TreeId::Keys, TreeId::Revisions, TreeId::LeaseKeys];
 
 pub(super) struct World {
     pub(super) random: Random,
@@ -190,9 +179,9 @@ impl World {
         Self { random, tree, reader, model, image, pins, plan, durable, applied, huge_keys: true, key_space: 400 }
     }
 
-    pub(super) fn key(&mut self, tree: TreeId) -> Vec<u8> {
+    pub(super) fn key(&mut self) -> Vec<u8> {
         let random = &mut self.random;
-        let mut key = match random.below(6) {
+        match random.below(6) {
             0 => random.below(self.key_space).to_be_bytes().to_vec(),
             1 | 2 => format!("/registry/pods/ns-{}/pod-{}", random.below(4), random.below(self.key_space)).into_bytes(),
             3 => vec![b'a'; random.size(8)],
@@ -208,13 +197,7 @@ impl World {
                 key
             }
             _ => format!("k{}", random.below(self.key_space)).into_bytes(),
-        };
-        key.resize(key.len() + tree.tail(), 0);
-        if tree.tail() > 0 {
-            let last = key.len() - 1;
-            key[last] = u8::try_from(random.below(3)).unwrap();
         }
-        key
     }
 
     pub(super) fn body(&mut self) -> Vec<u8> {
@@ -242,9 +225,9 @@ impl World {
 
     /// A key that is there, if there is one.
     pub(super) fn present(&mut self, tree: TreeId) -> Option<Vec<u8>> {
-        let probe = self.key(tree);
+        let probe = self.key();
         let cells = &self.model[&tree];
-        cells.range(model_key(tree, &probe)..).next().or_else(|| cells.iter().next()).map(|(key, _)| whole(key))
+        cells.range(probe.clone()..).next().or_else(|| cells.iter().next()).map(|(key, _)| key.clone())
     }
 
     pub(super) fn grow(&mut self, wanted: u64) {
@@ -319,16 +302,16 @@ impl World {
         match self.random.below(10) {
             roll if roll < removes => match self.present(tree) {
                 Some(key) => Step::Remove(tree, key),
-                None => Step::Remove(tree, self.key(tree)),
+                None => Step::Remove(tree, self.key()),
             },
             9 => {
                 let weighted = self.random.one_in(2);
-                let key = self.present(tree).unwrap_or_else(|| self.key(tree));
+                let key = self.present(tree).unwrap_or_else(|| self.key());
                 Step::Weigh(tree, key, weighted)
             }
             _ => {
                 let key = if self.random.one_in(3) { self.present(tree) } else { None };
-                let key = key.unwrap_or_else(|| self.key(tree));
+                let key = key.unwrap_or_else(|| self.key());
                 Step::Insert(tree, key, self.entry())
             }
         }
@@ -383,17 +366,17 @@ pub(super) fn apply(txn: &mut Txn<'_>, model: &mut Model, step: &Step) -> Result
     match step {
         Step::Insert(tree, key, entry) => {
             let is_new = txn.insert(*tree, key, &entry.head, &entry.body, entry.weighted)?;
-            let old = model.get_mut(tree).unwrap().insert(model_key(*tree, key), entry.clone());
+            let old = model.get_mut(tree).unwrap().insert(key.clone(), entry.clone());
             assert_eq!(is_new, old.is_none());
         }
         Step::Remove(tree, key) => {
             let was_there = txn.remove(*tree, key)?;
-            let old = model.get_mut(tree).unwrap().remove(&model_key(*tree, key));
+            let old = model.get_mut(tree).unwrap().remove(key);
             assert_eq!(was_there, old.is_some());
         }
         Step::Weigh(tree, key, weighted) => {
             let was_there = txn.set_weighted(*tree, key, *weighted)?;
-            let entry = model.get_mut(tree).unwrap().get_mut(&model_key(*tree, key));
+            let entry = model.get_mut(tree).unwrap().get_mut(key);
             assert_eq!(was_there, entry.is_some());
             if let Some(entry) = entry {
                 entry.weighted = *weighted;
@@ -403,10 +386,10 @@ pub(super) fn apply(txn: &mut Txn<'_>, model: &mut Model, step: &Step) -> Result
     Ok(())
 }
 
-fn same(view: View<'_>, cursor: &crate::tree::Cursor<'_>, key: &ModelKey, entry: &Entry) {
+fn same(view: View<'_>, cursor: &crate::tree::Cursor<'_>, key: &[u8], entry: &Entry) {
     let _ = view;
     let cell = cursor.cell().unwrap().expect("the cursor stands at a cell");
-    assert_eq!(cell.key, whole(key));
+    assert_eq!(cell.key, key);
     assert_eq!(cursor.key().unwrap(), Some(cell.key));
     assert_eq!((cell.head, cell.body, cell.weighted), (&entry.head[..], &entry.body[..], entry.weighted));
 }
@@ -440,7 +423,7 @@ fn compare_weighted(view: View<'_>, tree: TreeId, cells: &ModelTree) {
     let weighted: Vec<_> = cells.iter().filter(|(_, entry)| entry.weighted).collect();
     assert_eq!(view.weight(tree), u64::try_from(weighted.len()).unwrap());
     let mut cursor = view.cursor(tree);
-    let mut more = cursor.seek_weighted(&vec![0; tree.tail()]).unwrap();
+    let mut more = cursor.seek_weighted(&[]).unwrap();
     for (key, entry) in &weighted {
         assert!(more);
         same(view, &cursor, key, entry);
@@ -462,14 +445,14 @@ fn compare_weighted(view: View<'_>, tree: TreeId, cells: &ModelTree) {
 /// Point questions around a random cell.
 fn compare_at(view: View<'_>, tree: TreeId, cells: &ModelTree, random: &mut Random) {
     let Some((key, _)) = cells.iter().nth(random.size(cells.len().max(1))) else { return };
-    let mut probe = whole(key);
+    let mut probe = key.clone();
     if random.one_in(2) && !probe.is_empty() {
         let at = random.size(probe.len());
         probe[at] = probe[at].wrapping_add(1);
     } else if random.one_in(4) {
         probe.insert(0, random.byte());
     }
-    let wanted = model_key(tree, &probe);
+    let wanted = probe.clone();
     let found = view.find(tree, &probe).unwrap();
     assert_eq!(found.map(|cell| cell.body), cells.get(&wanted).map(|entry| &entry.body[..]));
     let rank = cells.range(..wanted.clone()).filter(|(_, entry)| entry.weighted).count();
@@ -477,13 +460,13 @@ fn compare_at(view: View<'_>, tree: TreeId, cells: &ModelTree, random: &mut Rand
     let mut cursor = view.cursor(tree);
     let next = cells.range(wanted.clone()..).next();
     assert_eq!(cursor.seek(&probe).unwrap(), next.is_some());
-    assert_eq!(cursor.key().unwrap(), next.map(|(key, _)| whole(key)).as_deref());
+    assert_eq!(cursor.key().unwrap(), next.map(|(key, _)| key.clone()).as_deref());
     let back = cursor.prev().unwrap();
     let before = cells.range(..wanted.clone()).next_back();
     assert_eq!(back, next.is_some() && before.is_some());
     assert_eq!(cursor.seek_below(&probe).unwrap(), before.is_some());
-    assert_eq!(cursor.key().unwrap(), before.map(|(key, _)| whole(key)).as_deref());
+    assert_eq!(cursor.key().unwrap(), before.map(|(key, _)| key.clone()).as_deref());
     let next = cells.range(wanted..).find(|(_, entry)| entry.weighted);
     assert_eq!(cursor.seek_weighted(&probe).unwrap(), next.is_some());
-    assert_eq!(cursor.key().unwrap(), next.map(|(key, _)| whole(key)).as_deref());
+    assert_eq!(cursor.key().unwrap(), next.map(|(key, _)| key.clone()).as_deref());
 }
