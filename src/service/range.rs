@@ -71,8 +71,7 @@ fn note<M: Member>(service: &Service<M>, noted: Noted, begun: &Result<Begun, Err
             Answer::Error(&text)
         }
     };
-    noted.end_of_read(service, answer);
-    noted.end(service, answer);
+    noted.end_as_read(service, answer);
 }
 
 /// Serves `KV.RangeStream`: the same answer in messages that a client merges.

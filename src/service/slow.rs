@@ -53,7 +53,17 @@ impl Noted {
 
     /// It is answered.
     pub(super) fn end<M: Member>(self, service: &Service<M>, answer: Answer<'_>) {
+        self.tell_of_call(service, self.took(), answer);
+    }
+
+    /// The same of a call that is a read: both are judged by one look at the clock.
+    pub(super) fn end_as_read<M: Member>(self, service: &Service<M>, answer: Answer<'_>) {
         let took = self.took();
+        self.tell_of_read(service, took, answer);
+        self.tell_of_call(service, took, answer);
+    }
+
+    fn tell_of_call<M: Member>(&self, service: &Service<M>, took: Duration, answer: Answer<'_>) {
         let Some(logger) = service.member().logger() else { return };
         let level = if logger.enabled(Level::Debug) {
             Level::Debug
@@ -84,7 +94,10 @@ impl Noted {
 
     /// The read of this call is done, the wait for its turn included: says so if it took long.
     pub(super) fn end_of_read<M: Member>(&self, service: &Service<M>, answer: Answer<'_>) {
-        let took = self.took();
+        self.tell_of_read(service, self.took(), answer);
+    }
+
+    fn tell_of_read<M: Member>(&self, service: &Service<M>, took: Duration, answer: Answer<'_>) {
         let expected = service.settings().slow_apply;
         if took <= expected {
             return;
