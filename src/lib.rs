@@ -9,6 +9,7 @@ pub mod types;
 pub mod codec;
 pub mod gotext;
 pub mod identity;
+pub mod x509;
 pub mod proto;
 pub mod command;
 
@@ -29,6 +30,7 @@ pub mod replica;
 // Shell.
 pub mod log;
 pub mod config;
+pub mod tls;
 pub mod metrics;
 pub mod preflight;
 pub mod disk;

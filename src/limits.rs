@@ -153,7 +153,8 @@ pub const LEASE_EXPIRIES_PER_BATCH_MAX: usize = 100;
 /// Pause between two such batches: with them it makes etcd's thousand a second, so that a mass expiry leaves room.
 pub const LEASE_EXPIRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long after an expiry was proposed it is proposed again if the lease is still there: etcd's figure.
+/// How long after an expiry was proposed it is proposed again if the lease is still there, and likewise the taking back of a
+/// checkpoint: etcd's figure.
 pub const LEASE_EXPIRY_RETRY: Duration = Duration::from_secs(3);
 
 /// Time between two checkpoints of a lease's remaining time: etcd's default.
@@ -554,10 +555,49 @@ pub const ZERO_FILL_PAUSE_MS: u64 = 4;
 /// Mapped files that a fault is told by name of: the tree, and at a start all segments of the WAL and its mark.
 pub const MAPPINGS_LISTED_MAX: usize = 2 * WAL_SEGMENTS_MAX + 2;
 
+// ---- tls ----
+
+/// The largest certificate, key or list that is read. Revocation lists of large authorities have some megabytes. Stops a
+/// file named by mistake from filling memory.
+pub const TLS_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A file that changed less than this ago is read again: another change might fall into the same tick of the file system's
+/// clock and not show.
+pub const TLS_FILE_SETTLED: Duration = Duration::from_secs(2);
+
+/// How long a client may take for its handshake, as with etcd. Stops half-open handshakes from holding descriptors.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Handshakes under way at once on one shard, once the client has said something; each holds up to about 80 KiB. Stops a
+/// flood of begun handshakes from filling memory; clients beyond it wait for their turn.
+pub const TLS_HANDSHAKES_MAX: usize = 512;
+
+/// How long a client may leave a handshake waiting while others wait for its place. Stops clients that begin handshakes and
+/// leave them from shutting out the others until their time is up.
+pub const TLS_HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
+
+/// How often a client that waits for a place looks whether another has been idle for too long.
+pub const TLS_HANDSHAKE_LOOK: Duration = Duration::from_millis(50);
+
+/// What one handshake may send before it is done: more than the largest chain of certificates that the library takes. Stops
+/// handshakes that never end.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
+
+/// Ciphertext read at once: a whole record and most of another.
+pub const TLS_READ_BYTES: usize = 32 * 1024;
+
+/// Lines a second and shard about clients that were turned away; what is beyond is counted and told with a later one. Stops
+/// a flood of bad handshakes from flooding the log.
+pub const TLS_FAILURE_LINES_PER_SECOND: u32 = 100;
+
 // ---- net ----
 
 /// Tries to bind an address that is in use before a start gives up, `BIND_RETRY` apart: 2 s together.
 pub const BIND_TRIES: u32 = 100;
+
+/// Connections that the kernel keeps until they are accepted, as Go asks for; the kernel's own bound (`somaxconn`) holds
+/// besides.
+pub const LISTEN_BACKLOG: i32 = 4096;
 
 /// The pause between two such tries.
 pub const BIND_RETRY: Duration = Duration::from_millis(20);

@@ -16,11 +16,11 @@ use crate::identity::Url;
 use crate::lease::ttl_seconds_min;
 use crate::log::{Level, Logger, Record};
 use crate::metrics::Registry;
-use crate::net::{Address, Bound};
+use crate::net::{Address, Bound, Site};
 use crate::preflight::{Started, available_cores, bind_problem, resolve};
 use crate::replica::{self, Replica, installed_index};
 use crate::rpc::{Keepalive, frame};
-use crate::service::{Identity, Settings};
+use crate::service::{Access, Identity, Settings};
 use crate::shard::{self, Board, Common, Plan, StopSignals, end_of_replica};
 use crate::types::{BootNonce, MemberId, Now};
 use crate::{limits, wal, watch};
@@ -62,7 +62,7 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
         listeners,
         replica,
         tree_file,
-        common: common((config, shards), founding.identity, paths, logger),
+        common: common((started, shards), founding.identity, paths, logger),
         settings: Settings {
             request_bytes_max: config.requests.bytes_max,
             txn_ops_max: config.requests.txn_ops_max,
@@ -99,23 +99,24 @@ fn not_in_order(error: OpenError) -> Record {
 }
 
 fn bind(config: &Config) -> Result<Vec<Bound>, Record> {
-    let bind_one = |url: &Url| {
-        let problem = |error| bind_problem(url, "--listen-client-urls", &error).record();
-        bind_patiently(&address(url).map_err(problem)?).map_err(problem)
+    let bind_one = |site: &Site| {
+        let problem = |error| bind_problem(&site.url, site.flag, &error).record();
+        let address = address(&site.url).map_err(problem)?;
+        bind_patiently(&address, site, config.listen.reuse_port).map_err(problem)
     };
-    config.listen.client.iter().map(bind_one).collect()
+    Site::all(&config.listen).iter().map(bind_one).collect()
 }
 
 /// Binds, and gives a killed predecessor the moment that the kernel takes to let go of its sockets: a ring that still holds an
 /// accept keeps the listener for a little while after the process is gone.
-fn bind_patiently(address: &Address) -> std::io::Result<Bound> {
+fn bind_patiently(address: &Address, site: &Site, reuse_port: bool) -> std::io::Result<Bound> {
     for _ in 0..limits::BIND_TRIES {
-        match Bound::bind(address) {
+        match Bound::bind_as(address, site.entrance, reuse_port) {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => pause(),
             outcome => return outcome,
         }
     }
-    Bound::bind(address)
+    Bound::bind_as(address, site.entrance, reuse_port)
 }
 
 #[expect(clippy::disallowed_methods, reason = "no executor runs yet: this is the main thread before the start")]
@@ -171,7 +172,8 @@ fn start_replica(
     }
 }
 
-fn common((config, shards): (&Config, usize), identity: wal::Identity, paths: Paths, logger: &Logger) -> Common {
+fn common((started, shards): (&Started, usize), identity: wal::Identity, paths: Paths, logger: &Logger) -> Common {
+    let config = &started.config;
     Common {
         identity: Identity {
             cluster_id: identity.cluster,
@@ -189,6 +191,12 @@ fn common((config, shards): (&Config, usize), identity: wal::Identity, paths: Pa
         },
         paths,
         logger: logger.clone(),
+        tls: started.tls.clone(),
+        access: Access {
+            hosts: config.host_whitelist.clone(),
+            origins: config.cors.clone(),
+            logger: Some(logger.clone()),
+        },
     }
 }
 

@@ -15,6 +15,7 @@ use serde_norway::Deserializer;
 use super::field::{Place, Section, find_field, meant};
 use super::flag::{Flag, Kind};
 use super::settings::Settings;
+use super::table::find;
 use super::value::Value;
 use crate::gotext::{GoDuration, quote};
 use crate::log::Record;
@@ -41,13 +42,29 @@ pub(super) fn read_file(
     }
     // Of several documents etcd reads the first.
     let Some(document) = Deserializer::from_str(text).next() else { return Ok(()) };
-    let Err(error) = Entries(&mut reading, Section::Top).deserialize(document) else { return Ok(()) };
+    let Err(error) = Entries(&mut reading, Section::Top).deserialize(document) else {
+        fill_zeros(settings);
+        return Ok(());
+    };
     let line = error.location().map_or(1, |location| location.line());
     Err(match reading.why {
         Some(Unread::Said(text)) => Unread::Said(text),
         Some(Unread::Refused(why)) => Unread::Refused(format!("{path}:{line}: {why}")),
         None => Unread::Refused(format!("{path}:{line}: {error}")),
     })
+}
+
+/// Where a file's zero value asks for the default: so etcd has it of these two.
+fn fill_zeros(settings: &mut Settings) {
+    let zero = [
+        ("initial-cluster-state", settings.text("initial-cluster-state").is_empty()),
+        ("self-signed-cert-validity", settings.unsigned("self-signed-cert-validity") == 0),
+    ];
+    for (name, _) in zero.into_iter().filter(|(_, zero)| *zero) {
+        if let Some((index, flag)) = find(name) {
+            settings.set(index, flag, flag.default).expect("the table's defaults are values of their kinds");
+        }
+    }
 }
 
 /// A file on its way into the settings.
@@ -410,6 +427,11 @@ mod tests {
         let (settings, _) =
             read("{\n\t\"name\": \"a\",\n\t\"max-wals\": 3,\n\t\"log-outputs\": [\"stderr\"]\n}\n").unwrap();
         assert_eq!((settings.text("name"), settings.unsigned("max-wals")), ("a", 3));
+        let (settings, _) = read("initial-cluster-state: ''\nself-signed-cert-validity: 0\n").unwrap();
+        assert_eq!(
+            (settings.text("initial-cluster-state"), settings.unsigned("self-signed-cert-validity")),
+            ("new", 1)
+        );
         assert!(read("").is_ok() && read("# nothing\n").is_ok() && read("---\n").is_ok());
     }
 

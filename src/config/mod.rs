@@ -19,6 +19,7 @@ mod start;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod value;
 
 pub use bootstrap::{Bootstrap, Resolve, bootstrap};
@@ -31,3 +32,4 @@ pub use model::{
 };
 pub use parse::{Outside, parse};
 pub use start::{check_start, describe};
+pub use tls::{ClientTls, TlsVersion, tls_notices};

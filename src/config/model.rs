@@ -19,6 +19,8 @@ pub struct Config {
     pub wal_dir: Option<PathBuf>,
     /// Where to listen.
     pub listen: Listen,
+    /// TLS of the client listeners.
+    pub tls: super::ClientTls,
     /// What to tell others.
     pub advertise: Advertise,
     /// `--initial-cluster`, as text: it is only read at a member's first start.

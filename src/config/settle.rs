@@ -12,6 +12,7 @@ use super::model::{
     Advertise, AutoCompaction, Config, GrpcKeepalive, Listen, MemberState, Quota, RaftTiming, RequestBounds, Warnings,
 };
 use super::settings::Settings;
+use super::tls::client_tls;
 use crate::limits::{self, ELECTION_HEARTBEATS_MIN, QUOTA_BYTES_DEFAULT, WATCH_PROGRESS_INTERVAL_DEFAULT};
 use crate::log;
 
@@ -23,6 +24,7 @@ pub(super) fn settle(settings: &Settings, log: log::Options, auto_compaction: Au
         data_dir: data_dir(settings, &name),
         wal_dir: Some(settings.text("wal-dir")).filter(|path| !path.is_empty()).map(PathBuf::from),
         listen: listen(settings),
+        tls: client_tls(settings),
         advertise: advertise(settings),
         initial_cluster: initial_cluster(settings),
         initial_cluster_state: if settings.text("initial-cluster-state") == "new" {

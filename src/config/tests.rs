@@ -259,12 +259,14 @@ fn what_etcd_refuses_is_refused_in_its_words() {
 
 #[test]
 fn what_is_not_there_yet_is_refused_unless_it_is_the_default() {
-    for flag in ["--cert-file=x", "--client-cert-auth", "--auth-token=jwt,x", "--host-whitelist=a"] {
+    for flag in ["--peer-cert-file=x", "--peer-client-cert-auth", "--auth-token=jwt,x"] {
         let text = refusal(&[flag], &[]);
         let name = flag.split('=').next().unwrap();
         assert!(text.starts_with(&format!("{name} is not supported yet")), "{text}");
     }
-    assert!(refusal(&[], &[("ETCD_TRUSTED_CA_FILE", "x")]).starts_with("--trusted-ca-file is not supported yet"));
+    assert!(
+        refusal(&[], &[("ETCD_PEER_TRUSTED_CA_FILE", "x")]).starts_with("--peer-trusted-ca-file is not supported yet")
+    );
     let defaults =
         ["--cert-file=", "--client-cert-auth=false", "--auth-token=simple", "--host-whitelist=*", "--auto-tls=0"];
     assert!(run(&defaults, &[]).is_ok());
@@ -390,7 +392,7 @@ fn listeners_that_cannot_be_served_are_refused() {
         refused(&["--listen-peer-urls=https://127.0.0.1:1"]),
         "cannot listen on TLS for 127.0.0.1:1: KeyFile and CertFile are not presented"
     );
-    assert!(refused(&["--listen-client-urls=unix:///a", "--advertise-client-urls=http://a:1"]).contains("unix:///a"));
+    assert!(refused(&["--listen-peer-urls=unix:///a"]).contains("unix:///a"));
     assert!(check_start(&config(&[])).is_ok());
 }
 
@@ -537,7 +539,7 @@ fn every_kind_has_a_name() {
 fn the_readme_table_has_every_flag() {
     let table = readme_table();
     assert_eq!(table.lines().count(), 2 + all().count());
-    assert!(table.contains("| `--cert-file` | text |  | refused: waits for TLS |"));
+    assert!(table.contains("| `--peer-cert-file` | text |  | refused: waits for TLS between members |"));
 }
 
 #[test]

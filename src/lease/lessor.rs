@@ -9,8 +9,10 @@
 //! - What is here is what is in the tree: it changes only with what was applied.
 //! - A lease that is not renewed expires, never before its time, while one member leads; one whose expiry was proposed is
 //!   never renewed.
-//! - With the remaining time of a checkpoint in the tree, a renewal is answered only after that is taken back: else a
-//!   restart could cut the renewed time short.
+//! - With the remaining time of a checkpoint in the tree, or on its way there, a renewal is answered only after that is taken
+//!   back: else a restart could cut the renewed time short.
+//! - Until everything of the terms before is applied, a leader has nothing expire, and answers no renewal if there may be
+//!   checkpoints: theirs, and what they took back, may still come.
 //! - Time is monotonic: a jump of the host's clock is not seen here.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -45,7 +47,7 @@ pub enum Renewal {
     NotFound,
     /// This member does not lead.
     NotLeader,
-    /// Ask again when the lease has changed: it is expiring, or a checkpoint is being taken back.
+    /// Ask again when the lease has changed: it is expiring, a checkpoint is being taken back, or one may yet be applied.
     Wait,
 }
 
@@ -66,11 +68,13 @@ struct Slot {
     deadline: Now,
     /// When its expiry was proposed last.
     proposed: Option<Now>,
-    /// Whether the taking back of its checkpoint was asked for and is not applied yet.
-    taking_back: bool,
+    /// Whether what is left of it was proposed and is not applied yet.
+    noting: bool,
+    /// When the taking back of its checkpoint was asked for last, if that is not applied yet.
+    taking_back: Option<Now>,
     /// Whether it stands in `up`, and in `noting`.
-    is_up: bool,
-    is_noting: bool,
+    in_up: bool,
+    in_noting: bool,
 }
 
 /// See the module's words.
@@ -78,6 +82,8 @@ struct Slot {
 pub struct Lessor {
     config: Config,
     leading: bool,
+    /// Whether everything of the terms before the one that it leads in is applied.
+    settled: bool,
     places: BTreeMap<LeaseId, u32>,
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
@@ -118,6 +124,7 @@ impl Lessor {
         let mut lessor = Self {
             config,
             leading: false,
+            settled: false,
             places: BTreeMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -147,7 +154,18 @@ impl Lessor {
                 let Some(slot) = self.places.get(&id).copied() else { return };
                 let Some(known) = &mut self.slots[place(slot)] else { return };
                 known.lease.remaining_seconds = remaining_seconds;
-                known.taking_back = false;
+                known.noting = false;
+                if self.leading && !self.settled {
+                    // A leader before noted it, or took it back and may have answered a renewal.
+                    let whole = now.after(seconds(left(&known.lease))).after(self.config.election_timeout);
+                    known.deadline = known.deadline.max(whole);
+                }
+                if remaining_seconds == 0 {
+                    known.taking_back = None;
+                } else if self.settled && known.deadline.since(now) > seconds(remaining_seconds) {
+                    // A leader before noted it and handed it on, and it comes behind a renewal here.
+                    self.take_back(now, slot);
+                }
                 self.schedule_checkpoint(now, slot);
             }
         }
@@ -156,7 +174,8 @@ impl Lessor {
     fn insert(&mut self, now: Now, lease: Lease) {
         assert!(lease.id.0 != 0, "0 is no lease");
         let deadline = now.after(seconds(lease.ttl_seconds));
-        let slot = Slot { lease, deadline, proposed: None, taking_back: false, is_up: false, is_noting: false };
+        let slot =
+            Slot { lease, deadline, proposed: None, noting: false, taking_back: None, in_up: false, in_noting: false };
         let number = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("leases are fewer than 2^32")
@@ -194,15 +213,21 @@ impl Lessor {
         }
     }
 
+    /// What was in the log when this member began to lead is applied. Whether that is news.
+    pub fn settle(&mut self) -> bool {
+        assert!(self.leading, "who leads settles");
+        !std::mem::replace(&mut self.settled, true)
+    }
+
     /// This member does not lead any more.
     pub fn demote(&mut self) {
-        self.leading = false;
+        (self.leading, self.settled) = (false, false);
         (self.expiry, self.checkpoints) = (Wheel::new(0), Wheel::new(0));
         self.up.clear();
         self.noting.clear();
         self.take_back.clear();
         for slot in self.slots.iter_mut().flatten() {
-            *slot = Slot { proposed: None, taking_back: false, is_up: false, is_noting: false, ..*slot };
+            *slot = Slot { proposed: None, noting: false, taking_back: None, in_up: false, in_noting: false, ..*slot };
         }
     }
 
@@ -221,21 +246,32 @@ impl Lessor {
         if !self.leading {
             return Renewal::NotLeader;
         }
-        let found = self.places.get(&id).and_then(|number| self.slots[place(*number)].as_mut());
-        let Some(slot) = found else { return Renewal::NotFound };
+        let Some(number) = self.places.get(&id).copied() else { return Renewal::NotFound };
+        let Some(slot) = &mut self.slots[place(number)] else { return Renewal::NotFound };
         if slot.deadline <= now || slot.proposed.is_some() {
             return Renewal::Wait;
         }
-        if slot.lease.remaining_seconds > 0 && self.config.checkpoints {
-            if !std::mem::replace(&mut slot.taking_back, true) {
-                self.take_back.push(id);
-            }
+        let noted = slot.lease.remaining_seconds > 0 || slot.noting || slot.taking_back.is_some();
+        if self.config.checkpoints && !self.settled {
+            return Renewal::Wait;
+        }
+        if noted && self.config.checkpoints {
+            self.take_back(now, number);
             return Renewal::Wait;
         }
         // The wheel still has the old time; when that comes, it is set again. A new leader has given more than the whole
         // time: that is not taken back.
         slot.deadline = slot.deadline.max(now.after(seconds(slot.lease.ttl_seconds)));
         Renewal::Renewed(slot.lease.ttl_seconds)
+    }
+
+    /// Has what was noted of a lease taken back. The command may be lost: whoever renews again asks again.
+    fn take_back(&mut self, now: Now, number: u32) {
+        let Some(slot) = &mut self.slots[place(number)] else { return };
+        if self.config.checkpoints && slot.taking_back.is_none_or(|asked| now.since(asked) >= LEASE_EXPIRY_RETRY) {
+            slot.taking_back = Some(now);
+            self.take_back.push(slot.lease.id);
+        }
     }
 
     /// How long a lease still lives, as a leader knows it; elsewhere the time that was granted.
@@ -264,7 +300,7 @@ impl Lessor {
 
     /// The next leases to have revoked, if any are up and the pause since the last batch is over.
     pub fn poll_expired(&mut self, now: Now) -> Vec<LeaseId> {
-        if !self.leading {
+        if !self.settled {
             return Vec::new();
         }
         self.look(now);
@@ -274,8 +310,8 @@ impl Lessor {
         }
         while expired.len() < LEASE_EXPIRIES_PER_BATCH_MAX {
             let Some(number) = self.up.pop_front() else { break };
-            let Some(slot) = self.slots[place(number)].as_mut().filter(|slot| slot.is_up) else { continue };
-            slot.is_up = false;
+            let Some(slot) = self.slots[place(number)].as_mut().filter(|slot| slot.in_up) else { continue };
+            slot.in_up = false;
             assert!(slot.deadline <= now, "a lease that is up cannot be renewed");
             slot.proposed = Some(now);
             expired.push(slot.lease.id);
@@ -294,7 +330,7 @@ impl Lessor {
         for number in std::mem::take(&mut self.due) {
             let Some(slot) = &mut self.slots[place(number)] else { continue };
             if slot.deadline <= now {
-                slot.is_up = true;
+                slot.in_up = true;
                 self.up.push_back(number);
             } else {
                 self.expiry.set(number, tick_after(slot.deadline));
@@ -307,14 +343,14 @@ impl Lessor {
     pub fn poll_checkpoints(&mut self, now: Now) -> Vec<(LeaseId, i64)> {
         let count = self.take_back.len().min(LEASE_CHECKPOINTS_PER_BATCH_MAX);
         let mut noted: Vec<_> = self.take_back.drain(..count).map(|id| (id, 0)).collect();
-        if !self.leading || !self.config.checkpoints {
+        if !self.settled || !self.config.checkpoints {
             return noted;
         }
         self.due.clear();
         self.checkpoints.advance(tick(now), &mut self.due);
         for number in std::mem::take(&mut self.due) {
             let Some(slot) = &mut self.slots[place(number)] else { continue };
-            slot.is_noting = true;
+            slot.in_noting = true;
             self.noting.push_back(number);
         }
         if self.noting.is_empty() || now < self.note_at {
@@ -323,16 +359,17 @@ impl Lessor {
         self.note_at = now.after(LEASE_CHECKPOINT_PAUSE);
         while noted.len() < LEASE_CHECKPOINTS_PER_BATCH_MAX {
             let Some(number) = self.noting.pop_front() else { break };
-            let Some(slot) = self.slots[place(number)].as_mut().filter(|slot| slot.is_noting) else { continue };
-            slot.is_noting = false;
+            let Some(slot) = self.slots[place(number)].as_mut().filter(|slot| slot.in_noting) else { continue };
+            slot.in_noting = false;
             let left = slot.deadline.since(now);
             let left_seconds = i64::try_from(left.as_nanos().div_ceil(1_000_000_000)).unwrap_or(i64::MAX);
-            if slot.deadline <= now || slot.taking_back {
+            if slot.deadline <= now || slot.taking_back.is_some() {
                 continue;
             }
             if left_seconds >= slot.lease.ttl_seconds {
                 self.schedule_checkpoint(now, number);
             } else {
+                slot.noting = true;
                 noted.push((slot.lease.id, left_seconds));
             }
         }
@@ -349,7 +386,7 @@ impl Lessor {
 
     /// When to ask again for what is expired or to be noted, if nothing changes before.
     pub fn next_deadline(&self) -> Option<Now> {
-        if !self.leading {
+        if !self.settled {
             return None;
         }
         let begins = |wheel: &Wheel| wheel.next_tick().map(|tick| Now(tick << TICK_BITS));

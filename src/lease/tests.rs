@@ -40,6 +40,7 @@ fn lease(id: i64, ttl_seconds: i64) -> Lease {
 fn leading(now: Now, leases: Vec<Lease>, config: Config) -> Lessor {
     let mut lessor = Lessor::new(config, leases);
     lessor.promote(now);
+    assert!(lessor.settle());
     lessor
 }
 
@@ -96,6 +97,7 @@ impl Model {
             }
             5 if random.below(20) == 0 => {
                 self.lessor.promote(now);
+                assert!(self.lessor.next_deadline().is_none() && self.lessor.settle(), "not before it has settled");
                 for known in self.leases.values_mut() {
                     *known = Known {
                         ttl: known.ttl,
@@ -185,6 +187,7 @@ fn only_a_leader_renews_and_expires() {
     assert_eq!(lessor.list(), [LeaseId(3), LeaseId(7)]);
     assert!(lessor.poll_expired(at(60_000)).is_empty() && lessor.next_deadline().is_none());
     lessor.promote(at(60_000));
+    assert!(lessor.settle());
     assert_eq!(lessor.list(), [LeaseId(7), LeaseId(3)]);
     assert_eq!(lessor.remaining(at(60_000), LeaseId(7)).unwrap().seconds, 6);
     assert_eq!(lessor.renew(at(61_000), LeaseId(7)), Renewal::Renewed(5));
@@ -198,6 +201,7 @@ fn only_a_leader_renews_and_expires() {
     lessor.demote();
     assert_eq!(lessor.renew(at(70_000), LeaseId(3)), Renewal::NotLeader);
     lessor.promote(at(70_000));
+    // Without checkpoints nothing of before matters to a renewal.
     assert_eq!(lessor.renew(at(71_000), LeaseId(7)), Renewal::Renewed(5), "the new term has not decided anything");
 }
 
@@ -222,6 +226,67 @@ fn checkpoints_keep_the_remaining_time_over_a_change_of_leader() {
     next.on_change(at(501_100), &Change::Checkpointed(LeaseId(1), 0));
     assert_eq!(next.renew(at(501_100), LeaseId(1)), Renewal::Renewed(1000));
     assert_eq!(next.remaining(at(501_100), LeaseId(1)).unwrap().seconds, 1000);
+}
+
+/// What was noted and is not applied yet would cut short what a renewal promises, at the next change of leader.
+#[test]
+fn a_renewal_takes_back_what_is_being_noted() {
+    let config = Config { checkpoints: true, ..CONFIG };
+    let mut lessor = leading(at(0), vec![lease(1, 1000)], config);
+    let interval = Now(0).after(LEASE_CHECKPOINT_INTERVAL).after(Duration::from_millis(68));
+    assert_eq!(lessor.poll_checkpoints(interval), [(LeaseId(1), 701)]);
+    assert_eq!(lessor.renew(interval, LeaseId(1)), Renewal::Wait);
+    assert_eq!(lessor.poll_checkpoints(interval), [(LeaseId(1), 0)]);
+    lessor.on_change(interval, &Change::Checkpointed(LeaseId(1), 701));
+    assert_eq!(lessor.renew(interval, LeaseId(1)), Renewal::Wait);
+    assert!(lessor.poll_checkpoints(interval).is_empty(), "once");
+    lessor.on_change(interval, &Change::Checkpointed(LeaseId(1), 0));
+    assert_eq!(lessor.renew(interval, LeaseId(1)), Renewal::Renewed(1000));
+    // What another leader noted may be applied behind a renewal here.
+    lessor.on_change(interval, &Change::Checkpointed(LeaseId(1), 501));
+    assert_eq!(lessor.poll_checkpoints(interval), [(LeaseId(1), 0)]);
+}
+
+/// A leader of before may have noted something that is in the log and not applied when the next begins.
+#[test]
+fn a_new_leader_renews_when_everything_of_before_is_applied() {
+    let mut lessor = Lessor::new(Config { checkpoints: true, ..CONFIG }, vec![lease(1, 1000)]);
+    lessor.promote(at(0));
+    assert_eq!(lessor.renew(at(1), LeaseId(1)), Renewal::Wait);
+    lessor.on_change(at(2), &Change::Checkpointed(LeaseId(1), 400));
+    assert!(lessor.poll_checkpoints(at(2)).is_empty(), "nothing was promised here");
+    assert!(lessor.settle() && !lessor.settle());
+    assert_eq!(lessor.renew(at(3), LeaseId(1)), Renewal::Wait);
+    assert_eq!(lessor.poll_checkpoints(at(3)), [(LeaseId(1), 0)]);
+    lessor.on_change(at(4), &Change::Checkpointed(LeaseId(1), 0));
+    assert_eq!(lessor.renew(at(4), LeaseId(1)), Renewal::Renewed(1000));
+}
+
+/// A leader of before has taken a checkpoint back and answered a renewal; that entry is in the log and not applied yet.
+#[test]
+fn what_was_taken_back_before_gives_a_new_leader_the_whole_time() {
+    let stored = Lease { remaining_seconds: 300, ..lease(1, 1000) };
+    let mut lessor = Lessor::new(Config { checkpoints: true, ..CONFIG }, vec![stored]);
+    lessor.promote(at(0));
+    assert!(lessor.next_deadline().is_none() && lessor.poll_expired(at(400_000)).is_empty(), "not yet");
+    lessor.on_change(at(5), &Change::Checkpointed(LeaseId(1), 0));
+    lessor.settle();
+    assert_eq!(lessor.remaining(at(5), LeaseId(1)).unwrap().seconds, 1001);
+    assert!(lessor.poll_expired(at(400_000)).is_empty());
+}
+
+/// A command may be refused for lack of space, or lost: who renews again must not wait for it for ever.
+#[test]
+fn a_checkpoint_that_was_not_taken_back_is_taken_back_again() {
+    let stored = Lease { remaining_seconds: 701, ..lease(1, 1000) };
+    let mut lessor = leading(at(0), vec![stored], Config { checkpoints: true, ..CONFIG });
+    assert_eq!(lessor.renew(at(0), LeaseId(1)), Renewal::Wait);
+    assert_eq!(lessor.poll_checkpoints(at(0)), [(LeaseId(1), 0)]);
+    assert_eq!(lessor.renew(at(100), LeaseId(1)), Renewal::Wait);
+    assert!(lessor.poll_checkpoints(at(100)).is_empty());
+    let later = at(0).after(LEASE_EXPIRY_RETRY);
+    assert_eq!(lessor.renew(later, LeaseId(1)), Renewal::Wait);
+    assert_eq!(lessor.poll_checkpoints(later), [(LeaseId(1), 0)]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod kernel;
 mod network;
 mod problem;
 mod start;
+mod tls;
 
 pub use directory::DataDirectory;
 pub use kernel::{available_cores, check_kernel};

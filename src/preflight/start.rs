@@ -5,10 +5,12 @@
 //! - An end before the start is one record of level `fatal` (or etcd's own texts) and its exit status.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::{DataDirectory, Problem, check_kernel, default_host};
-use crate::config::{Config, Exit, Outside, Parsed, check_start, describe, parse};
+use crate::config::{Config, Exit, Outside, Parsed, check_start, describe, parse, tls_notices};
 use crate::log::{self, Level, LogThread, Logger, Record};
+use crate::tls::Keeper;
 
 /// Everything that the executors start from.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct Started {
     pub config: Config,
     /// Locked until it is dropped.
     pub directory: DataDirectory,
+    /// Certificates of the listeners, if any takes TLS.
+    pub tls: Option<Arc<Keeper>>,
 }
 
 /// Reads arguments and environment, opens the log, checks kernel, listeners and data directory. On failure everything is
@@ -36,14 +40,14 @@ pub fn start() -> Result<(Started, Logger, LogThread), ExitCode> {
     let checked =
         check_start(&config).map_err(|why| Record::new(Level::Fatal, "discovery failed", vec![("error", why.into())]));
     let checked = checked.and_then(|()| check_kernel().map_err(|problem| problem.record()));
-    let opened = checked.and_then(|()| DataDirectory::open(&config).map_err(|problem: Problem| problem.record()));
-    match opened {
-        Ok(directory) => {
+    let begun = checked.and_then(|()| begin(&config, &logger));
+    match begun {
+        Ok((directory, tls)) => {
             for record in &directory.records {
                 logger.record(record);
             }
             logger.record(&describe(&config, directory.is_initialized()));
-            Ok((Started { config, directory }, logger, thread))
+            Ok((Started { config, directory, tls }, logger, thread))
         }
         Err(record) => {
             logger.record(&record);
@@ -52,6 +56,15 @@ pub fn start() -> Result<(Started, Logger, LogThread), ExitCode> {
             Err(ExitCode::FAILURE)
         }
     }
+}
+
+/// Certificates that were given are read before the data directory is made; those of our own lie in it.
+fn begin(config: &Config, logger: &Logger) -> Result<(DataDirectory, Option<Arc<Keeper>>), Record> {
+    tls_notices(config).iter().for_each(|record| logger.record(record));
+    let given = if config.tls.has_files() { super::tls::open(config, logger)? } else { None };
+    let directory = DataDirectory::open(config).map_err(|problem: Problem| problem.record())?;
+    let made = if config.tls.has_files() { None } else { super::tls::open_own(config, logger)? };
+    Ok((directory, given.or(made)))
 }
 
 /// The text of a configuration file.

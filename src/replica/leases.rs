@@ -111,6 +111,17 @@ impl Leases {
         } else {
             self.lessor.demote();
         }
+        self.ask_all_again(now);
+    }
+
+    /// This member leads and has applied everything of the terms before.
+    pub(super) fn on_settled(&mut self, now: Now) {
+        if self.lessor.settle() {
+            self.ask_all_again(now);
+        }
+    }
+
+    fn ask_all_again(&mut self, now: Now) {
         for id in self.waiting.keys().copied().collect::<Vec<_>>() {
             self.ask_again(now, id);
         }

@@ -177,6 +177,9 @@ impl Replica {
     fn answer_about_leases(&mut self) {
         let changes = self.store.take_lease_changes();
         self.leases.on_changes(self.now, changes);
+        if self.leadership.role == Role::Leader && self.store.stamp().applied_term == self.leadership.term {
+            self.leases.on_settled(self.now);
+        }
         for (origin, answers) in self.leases.take_answers() {
             self.out.push_back(Output::LeaseAnswers { origin, answers });
         }

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 endpoints of the client port: health, version, metrics.
+//! The HTTP endpoints: health, version, metrics.
 //!
 //! Invariants
 //! - Bodies, status codes and headers are those that etcd's Go server gives, final newlines included.
@@ -6,35 +6,73 @@
 //! Must not know: gRPC. The JSON gateway will stand beside this file.
 
 use super::member::Member;
+use super::router::Entry;
 use super::server::Service;
 use super::status::Error;
 use super::{alarm, downgrade, metrics as page, vars};
 use crate::command::{AlarmType, RangeRequest};
-use crate::identity::ETCD_VERSION;
+use crate::identity::{ETCD_VERSION, split_host_port};
 use crate::metrics::{self, RequestKind, Stopwatch};
 use crate::mvcc::{Scan, Work};
+use crate::net::Traffic;
 use crate::rpc::{HttpRequest as Request, HttpResponse as Response};
 use ::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CONTENT_TYPE,
-    HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CONTENT_TYPE, HOST,
+    HeaderValue, LOCATION, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
 use ::http::{Method, StatusCode};
 use bytes::Bytes;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// Answers one request.
-pub(super) async fn answer<M: Member>(service: Service<M>, request: Request) -> Response {
+/// Answers one request that came in as `entry` says.
+pub(super) async fn answer<M: Member>(service: Service<M>, request: Request, entry: Entry) -> Response {
+    if entry.traffic == Traffic::Metrics {
+        return match request.uri().path() {
+            "/version" => error(StatusCode::NOT_FOUND, "404 page not found"),
+            _ => route(&service, &request).await,
+        };
+    }
+    let access = service.access();
+    // A page of another site can make a browser call any address, but not as any host over TLS.
+    if !entry.secure {
+        let host = host_of(&request);
+        if !access.allows_host(&host) {
+            access.tell_of_host(&host);
+            return error(StatusCode::MISDIRECTED_REQUEST, &misdirected(&host));
+        }
+    }
+    let origin = access.origin_answer(request.headers().get(ORIGIN));
     let mut response = if *request.method() == Method::OPTIONS {
         Response::new(Bytes::new())
     } else {
         route(&service, &request).await
     };
-    let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, OPTIONS, PUT, DELETE"));
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("accept, content-type, authorization"));
+    if let Some(origin) = origin {
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, OPTIONS, PUT, DELETE"));
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let allowed = HeaderValue::from_static("accept, content-type, authorization");
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    }
     response
+}
+
+/// The host that a request is for, without its port.
+fn host_of(request: &Request) -> String {
+    let header = || request.headers().get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
+    let named = request.uri().authority().map(|authority| authority.as_str().to_owned()).or_else(header);
+    let named = named.unwrap_or_default();
+    split_host_port(&named).map(|(host, _)| host.to_owned()).unwrap_or(named)
+}
+
+/// What a client is told that named a host which is not allowed.
+fn misdirected(host: &str) -> String {
+    format!(
+        "\nThe request is for the host {host:?}, which this server does not answer to over plain HTTP.\n\n\
+         Use TLS, or name the host in the server's flag: --host-whitelist {host:?}\n\n\
+         This keeps other sites' pages from reaching the server by DNS rebinding (CVE-2018-5702).\n"
+    )
 }
 
 async fn route<M: Member>(service: &Service<M>, request: &Request) -> Response {

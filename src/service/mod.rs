@@ -1,5 +1,6 @@
 //! etcd's services, one file each: decode, check, call the member, encode.
 
+mod access;
 mod alarm;
 mod cluster;
 mod downgrade;
@@ -28,8 +29,9 @@ mod vars;
 mod watch;
 mod watches;
 
+pub use access::Access;
 pub use member::{Identity, Member, MemberRecord, MemberStatus, ProposeError, ReadError, Timeout};
-pub use router::serve_connection;
+pub use router::{Entry, serve_connection, serve_entered};
 pub use server::{Service, Settings};
 pub use status::text_of;
 pub use watches::Watches;

@@ -6,6 +6,7 @@
 //!
 //! Must not know: which services there are.
 
+use super::access::Access;
 use super::member::Member;
 use super::observed::Observed;
 use super::slow::{Answer, Noted};
@@ -65,6 +66,7 @@ struct Inner<M> {
     context: rpc::Context,
     registry: Arc<Registry>,
     front: Arc<Front>,
+    access: Access,
 }
 
 /// All services of one executor. Clones share it.
@@ -79,15 +81,17 @@ impl<M> Clone for Service<M> {
 impl<M: Member> Service<M> {
     /// The services of `member` for one executor that is alone; `shutdown` ends their connections.
     pub fn new(member: M, settings: Settings, shutdown: rpc::Shutdown) -> Self {
-        Self::counted(member, settings, shutdown, (Arc::new(Registry::new(1, false)), ShardId(0)))
+        Self::counted(member, settings, shutdown, (Arc::new(Registry::new(1, false)), ShardId(0)), Access::default())
     }
 
     /// The services of `member` on one of several executors, that counts into its cells of the registry.
+    /// `access` says who may call over HTTP.
     pub fn counted(
         member: M,
         settings: Settings,
         shutdown: rpc::Shutdown,
         (registry, shard): (Arc<Registry>, ShardId),
+        access: Access,
     ) -> Self {
         let config = rpc::Config {
             message_bytes_max: settings.request_bytes_max + limits::REQUEST_OVERHEAD_BYTES,
@@ -96,7 +100,7 @@ impl<M: Member> Service<M> {
         };
         let front = Arc::clone(registry.front(shard));
         let context = rpc::Context::counted(config, shutdown, Arc::clone(&front));
-        Self(Rc::new(Inner { member, settings, context, registry, front }), None)
+        Self(Rc::new(Inner { member, settings, context, registry, front, access }), None)
     }
 
     /// The same services for one connection, whose client is told in the log.
@@ -122,6 +126,11 @@ impl<M: Member> Service<M> {
     /// Those of all executors.
     pub(super) fn registry(&self) -> &Registry {
         &self.0.registry
+    }
+
+    /// Who may call over HTTP.
+    pub(super) fn access(&self) -> &Access {
+        &self.0.access
     }
 
     /// What a client is told of an error; damage is told to the operator, too.

@@ -23,10 +23,10 @@ use crate::config::AutoCompaction;
 use crate::disk::log::LogFiles;
 use crate::disk::map::TreeFile;
 use crate::mvcc::Position;
-use crate::net::{Bound, Connection};
+use crate::net::{Bound, Channel, Connection, Doorman, Entrance, Listener, Security, Traffic};
 use crate::replica::Replica;
-use crate::rpc::Shutdown;
-use crate::service::{Member, Service, Settings, serve_connection};
+use crate::rpc::{Shutdown, SpokeTls};
+use crate::service::{Entry, Member, Service, Settings, serve_entered};
 use crate::shard::compactor::compact_by_itself;
 use crate::shard::engine::{Engine, Files, Inbox};
 use crate::shard::front::Front;
@@ -39,6 +39,7 @@ use crate::shard::report::end_of_replica;
 use crate::shard::signals::{Asked, StopSignals};
 use crate::shard::supervisor;
 use crate::shard::telling::tell_watchers;
+use crate::tls::Failure;
 use crate::tree;
 use crate::types::ShardId;
 use crate::{limits, log};
@@ -133,16 +134,19 @@ struct Serving {
     member: LocalMember,
     service: Service<LocalMember>,
     shutdown: Shutdown,
+    doorman: Rc<Doorman>,
 }
 
 impl Serving {
     fn new(shard: ShardId, shared: &Arc<tree::Shared>, common: Common, settings: Settings) -> Self {
         let front = Rc::new(Front::default());
         let registry = Arc::clone(&common.registry);
+        let doorman = Rc::new(Doorman::new(common.tls.clone(), common.logger.clone()));
+        let access = common.access.clone();
         let member = LocalMember::new(Rc::clone(&front), shared.reader(shard), common, shard);
         let shutdown = Shutdown::default();
-        let service = Service::counted(member.clone(), settings, shutdown.clone(), (registry, shard));
-        Self { front, service, member, shutdown }
+        let service = Service::counted(member.clone(), settings, shutdown.clone(), (registry, shard), access);
+        Self { front, service, member, shutdown, doorman }
     }
 
     /// Tells this shard's watchers of changes from now on.
@@ -152,15 +156,32 @@ impl Serving {
 
     fn serve(&self, connection: Connection) {
         self.front.on_connection_opened();
-        let (front, service) = (Rc::clone(&self.front), self.service.for_peer(connection.peer()));
+        let serving = self.clone();
         glommio::spawn_local(async move {
-            // What ended a connection concerns its client alone, who sees it too.
-            if let Ok(stream) = connection.attach() {
-                let _ = serve_connection(stream, service).await;
+            let (entrance, peer) = (connection.entrance(), connection.peer());
+            if let Some(channel) = serving.admit(connection).await {
+                let entry = Entry { traffic: entrance.traffic, secure: channel.is_secure() };
+                let served = serve_entered(channel, serving.service.for_peer(peer), entry).await;
+                // What else ended a connection concerns its client alone, who sees it too.
+                if served.is_err_and(|error| error.get_ref().is_some_and(|why| why.is::<SpokeTls>())) {
+                    serving.doorman.turned_away(peer, Failure::new(SpokeTls.to_string()));
+                }
             }
-            front.on_connection_closed();
+            serving.front.on_connection_closed();
         })
         .detach();
+    }
+
+    /// The connection as it can be spoken through. Handshakes that are not done when the server stops are not waited for.
+    async fn admit(&self, connection: Connection) -> Option<Channel> {
+        if connection.entrance().security == Security::Plain {
+            return connection.attach().ok().map(Channel::Plain);
+        }
+        let stopped = async {
+            self.shutdown.begun().await;
+            None
+        };
+        Box::pin(self.doorman.admit(connection).or(stopped)).await
     }
 
     /// Ends all connections: those that have calls open get a while to finish them.
@@ -320,28 +341,41 @@ type Accepting = Vec<glommio::Task<()>>;
 
 fn accept_all(listeners: Vec<Bound>, shards: &Rc<Shards>, logger: &log::Logger) -> io::Result<Accepting> {
     let mut tasks = Vec::new();
-    logger.info("ready to serve client requests", &[]);
     for bound in listeners {
-        let mut listener = bound.attach()?;
-        let (shards, logger) = (Rc::clone(shards), logger.clone());
-        let address = listener.address().to_string();
-        logger.info(
-            "serving client traffic insecurely; this is strongly discouraged!",
-            &[("traffic", "grpc+http".into()), ("address", address.into())],
-        );
-        tasks.push(glommio::spawn_local(async move {
-            loop {
-                match listener.accept().await {
-                    Ok(connection) => shards.share(connection),
-                    Err(error) => {
-                        logger.error("stopped accepting connections", &[("error", error.to_string().into())]);
-                        return;
-                    }
-                }
-            }
-        }));
+        let listener = bound.attach()?;
+        tell_of(&listener, logger);
+        tasks.push(glommio::spawn_local(accept(listener, Rc::clone(shards), logger.clone())));
     }
     Ok(tasks)
+}
+
+async fn accept(mut listener: Listener, shards: Rc<Shards>, logger: log::Logger) {
+    loop {
+        match listener.accept().await {
+            Ok(connection) => shards.share(connection),
+            Err(error) => {
+                logger.error("stopped accepting connections", &[("error", error.to_string().into())]);
+                return;
+            }
+        }
+    }
+}
+
+/// etcd's words for a listener that is served from now on.
+fn tell_of(listener: &Listener, logger: &log::Logger) {
+    let Entrance { traffic, security } = listener.entrance();
+    let address = listener.address().to_string();
+    if traffic == Traffic::Metrics {
+        let scheme = if security == Security::Tls { "https" } else { "http" };
+        return logger.info("serving metrics", &[("address", format!("{scheme}://{address}").into())]);
+    }
+    let fields = [("traffic", traffic.name().into()), ("address", address.into())];
+    if security != Security::Tls {
+        logger.info("serving client traffic insecurely; this is strongly discouraged!", &fields);
+    }
+    if security != Security::Plain {
+        logger.info("serving client traffic securely", &fields);
+    }
 }
 
 /// Accepts once the log is applied, so that no client is shown a state from before the last stop; ends when told to.
@@ -352,10 +386,16 @@ async fn serve_until_signal(
     shards: Rc<Shards>,
     logger: log::Logger,
 ) {
+    // Metrics tell of a member that serves nobody yet, too.
+    let (early, listeners): (Vec<_>, Vec<_>) =
+        listeners.into_iter().partition(|bound| bound.entrance().traffic == Traffic::Metrics);
+    let _early = accept_all(early, &shards, &logger)
+        .inspect_err(|error| logger.error("could not listen", &[("error", error.to_string().into())]));
     let accepting = async {
         while shards.serving.front.read_barrier().await.is_err() {
             logger.warn("waiting for a leader before clients are served", &[]);
         }
+        logger.info("ready to serve client requests", &[]);
         match accept_all(listeners, &shards, &logger) {
             // Held until this future is dropped, which ends the tasks and closes the listeners.
             Ok(_accepting) => {

@@ -11,11 +11,14 @@
 //! - *Order*: a write acknowledged before another was asked has the lower revision.
 //! - *Once*: no operation's value appears at two revisions.
 //! - *Fresh reads*: a linearizable read shows a revision at least as high as any acknowledged before it was asked, and
-//!   exactly the state of that revision: values, versions, create and mod revisions, count.
+//!   exactly the state of that revision: values, versions, create and mod revisions, leases, count.
+//! - *Leases*: keys that nobody deletes go only together with every other key of their lease, in one revision.
 //!
 //! Deliberately not verified here: what compaction removed (mvcc's model tests do) and performance.
 
 use std::collections::BTreeMap;
+
+use crate::workload::is_leased_only;
 
 /// One key's change in one revision.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +27,8 @@ pub(crate) struct Change {
     pub(crate) key: Vec<u8>,
     /// Its new value; `None` is a deletion.
     pub(crate) value: Option<Vec<u8>>,
+    /// The lease that it hangs on from now on, 0 for none.
+    pub(crate) lease: i64,
 }
 
 /// A key as a read shows it.
@@ -39,6 +44,8 @@ pub(crate) struct Shown {
     pub(crate) mod_revision: i64,
     /// Writes since it was created.
     pub(crate) version: i64,
+    /// The lease that it hangs on, 0 for none.
+    pub(crate) lease: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -86,6 +93,7 @@ impl Chronicle {
         if changes.is_empty() {
             return Err(format!("density: {who} shows revision {revision} with no change"));
         }
+        self.check_leases(who, revision, &changes)?;
         for change in &changes {
             if let Some(value) = &change.value
                 && let Some(earlier) = self.writers.insert(value.clone(), revision)
@@ -99,6 +107,27 @@ impl Chronicle {
         Ok(())
     }
 
+    /// Keys that no client deletes are deleted with their lease: all of its keys, and nothing else, in their order.
+    fn check_leases(&self, who: &str, revision: i64, changes: &[Change]) -> Result<(), Violation> {
+        let gone = |change: &&Change| change.value.is_none() && is_leased_only(&change.key);
+        let Some(change) = changes.iter().find(gone) else { return Ok(()) };
+        let lease = self.shown_at(&change.key, revision - 1).map_or(0, |shown| shown.lease);
+        let attached = self.attached(lease, revision - 1);
+        let deleted = changes.iter().map(|change| (&change.key, change.value.is_none()));
+        if lease == 0 || !deleted.eq(attached.into_iter().map(|key| (key, true))) {
+            return Err(format!(
+                "leases: {who} shows {changes:?} at revision {revision}: not the keys of lease {lease}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The keys that hang on a lease at `revision`, in their order.
+    pub(crate) fn attached(&self, lease: i64, revision: i64) -> Vec<&Vec<u8>> {
+        let shown = self.keys.keys().filter_map(|key| Some((key, self.shown_at(key, revision)?)));
+        shown.filter(|(_, shown)| shown.lease == lease).map(|(key, _)| key).collect()
+    }
+
     fn enter(&mut self, revision: i64, change: &Change) {
         let versions = self.keys.entry(change.key.clone()).or_default();
         let before = versions.last().and_then(|version| version.shown.as_ref());
@@ -108,6 +137,7 @@ impl Chronicle {
             create_revision: before.map_or(revision, |shown| shown.create_revision),
             mod_revision: revision,
             version: before.map_or(1, |shown| shown.version + 1),
+            lease: change.lease,
         });
         versions.push(Version { revision, shown });
     }
@@ -171,7 +201,7 @@ mod tests {
     use super::*;
 
     fn put(key: &str, value: &str) -> Change {
-        Change { key: key.into(), value: Some(value.into()) }
+        Change { key: key.into(), value: Some(value.into()), lease: 0 }
     }
 
     #[test]
@@ -180,7 +210,7 @@ mod tests {
         chronicle.observe("a", 2, vec![put("x", "1")]).unwrap();
         chronicle.observe("b", 2, vec![put("x", "1")]).unwrap();
         chronicle.check_write(1, 2, &[put("x", "1")]).unwrap();
-        chronicle.observe("a", 3, vec![Change { key: "x".into(), value: None }]).unwrap();
+        chronicle.observe("a", 3, vec![Change { key: "x".into(), value: None, lease: 0 }]).unwrap();
         assert!(chronicle.shown_at(b"x", 3).is_none());
         chronicle.observe("a", 4, vec![put("x", "2")]).unwrap();
         assert_eq!(chronicle.shown_at(b"x", 4).map(|shown| (shown.create_revision, shown.version)), Some((4, 1)));
@@ -198,6 +228,14 @@ mod tests {
         ];
         let names: Vec<_> =
             breaks.iter().map(|broken| broken.as_ref().unwrap_err().split(':').next().unwrap()).collect();
+        let mut leased = Chronicle::default();
+        let on = |key: &str, value: &str| Change { lease: 7, ..put(key, value) };
+        let gone = |key: &str| Change { key: key.into(), value: None, lease: 0 };
+        leased.observe("a", 2, vec![on("key/900", "1")]).unwrap();
+        leased.observe("a", 3, vec![on("key/901", "2")]).unwrap();
+        assert!(leased.observe("a", 4, vec![gone("key/900")]).unwrap_err().starts_with("leases"));
+        leased.observe("a", 4, vec![gone("key/900"), gone("key/901")]).unwrap();
+
         let expected = "agreement density density once order durability durability fresh reads fresh reads";
         assert_eq!(names.join(" "), expected);
     }

@@ -6,10 +6,12 @@
 mod chronicle;
 mod disk;
 mod jobs;
+mod leases;
 mod net;
 mod node;
 mod planted;
 mod rng;
+mod viewers;
 mod workload;
 mod world;
 
@@ -41,6 +43,15 @@ fn alarmed_seeds_hold() {
     assert!(total.alarmed > 100 || setting("RINGBOLT_SIM_SEED").is_some(), "alarms refused {} writes", total.alarmed);
 }
 
+/// The same with clients that watch, and leases that come and go.
+#[test]
+fn watched_and_leased_seeds_hold() {
+    let total = hold("watched_and_leased_seeds_hold", 40, Options::with_watchers_and_leases);
+    let seen = total.events > 1000 && total.progress > 100 && total.compacted > 10 && total.resumed > 100;
+    let leased = total.expired > 50 && total.renewed > 500 && total.checkpointed > 10;
+    assert!(seen && leased || setting("RINGBOLT_SIM_SEED").is_some(), "{total:?}");
+}
+
 /// Runs the seeds that the environment asks for, or the first `count`, as `adapt` changes their options.
 fn hold(test: &str, count: u64, adapt: impl Fn(Options) -> Options) -> Report {
     let only = setting("RINGBOLT_SIM_SEED");
@@ -57,6 +68,13 @@ fn hold(test: &str, count: u64, adapt: impl Fn(Options) -> Options) -> Report {
                 total.refusals += report.refusals;
                 total.alarmed += report.alarmed;
                 total.sweeps += report.sweeps;
+                total.events += report.events;
+                total.progress += report.progress;
+                total.compacted += report.compacted;
+                total.resumed += report.resumed;
+                total.expired += report.expired;
+                total.renewed += report.renewed;
+                total.checkpointed += report.checkpointed;
             }
             Err(violation) => panic!(
                 "seed {seed}: {violation}\n{options:?}\nrepeat: RINGBOLT_SIM_SEED={seed} cargo test --test sim -- {test} --exact"
@@ -72,6 +90,8 @@ fn hold(test: &str, count: u64, adapt: impl Fn(Options) -> Options) -> Report {
 fn a_seed_repeats_itself() {
     for seed in [3, 7, 11] {
         assert_eq!(run(Options::draw(seed)), run(Options::draw(seed)), "seed {seed}");
+        let watched = || run(Options::draw(seed).with_watchers_and_leases());
+        assert_eq!(watched(), watched(), "seed {seed}");
     }
 }
 
@@ -83,6 +103,12 @@ fn options_for(bug: Bug, seed: u64) -> Options {
     // Where a bug needs others to show it, there are others.
     if matches!(bug, Bug::FollowerAcknowledgesEarly | Bug::VoteNotPersisted | Bug::ReadWithoutIndex) {
         options.members = 3;
+    }
+    if bug == Bug::RenewedByAnybody {
+        options.members = 3;
+    }
+    if bug.needs_watchers_and_leases() {
+        options = options.with_watchers_and_leases();
     }
     options.liars = 0;
     options.clients = options.clients.max(4);

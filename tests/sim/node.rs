@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use ringbolt::lease::Lease;
 use ringbolt::raft::Role;
 use ringbolt::replica::{Config, Input, Replica, installed_index};
 use ringbolt::tree::{self, Arena, CheckpointPlan, GrowPlan, Pinned, Reader, Tree};
@@ -12,6 +13,7 @@ use ringbolt::wal::{self, FileName, Identity, Log, RecoverInput};
 use crate::disk::Disk;
 use crate::jobs::{Job, Operation, TREE, of_steps};
 use crate::planted::Bug;
+use crate::world::{Audience, Shard};
 
 const TREE_PAGES_AT_START: u64 = 1024;
 const TREE_PAGES_RESERVED: u64 = 60_000;
@@ -52,6 +54,20 @@ pub(crate) struct Run {
     pub(crate) circles: u32,
     /// What was published after the last input.
     pub(crate) seen_txn: TxnId,
+    /// Watchers.
+    pub(crate) shards: Vec<Shard>,
+    /// What the replica's task knows of them.
+    pub(crate) audience: Audience,
+    /// The leases at the last look, which was at an index, whose entry was of a term.
+    pub(crate) leases: BTreeMap<i64, Lease>,
+    /// The index of the last look at leases.
+    pub(crate) leases_at: u64,
+    /// Its term.
+    pub(crate) leases_term: u64,
+    /// The term that it led in before the last input.
+    pub(crate) led: Option<u64>,
+    /// What a new leader gives to every lease.
+    pub(crate) election_timeout: Duration,
 }
 
 /// A member with its disk.
@@ -70,6 +86,10 @@ pub(crate) struct Node {
     pub(crate) alarm: Option<u64>,
     /// How fast its clock runs, parts per thousand of the world's.
     pub(crate) clock_per_mille: u64,
+    /// How far the world's time has leapt ahead.
+    pub(crate) leapt_ns: u64,
+    /// Whether it notes the remaining time of leases.
+    pub(crate) lease_checkpoints: bool,
     /// Durable log writes as file, offset, length and time: what may rot later.
     pub(crate) written: VecDeque<(String, usize, usize, u64)>,
 }
@@ -81,12 +101,23 @@ fn index(number: u64) -> usize {
 impl Node {
     /// A member that never ran.
     pub(crate) fn new(id: MemberId, disk: Disk, clock_per_mille: u64) -> Self {
-        Self { id, disk, run: None, boots: 0, refused: None, alarm: None, clock_per_mille, written: VecDeque::new() }
+        Self {
+            id,
+            disk,
+            run: None,
+            boots: 0,
+            refused: None,
+            alarm: None,
+            clock_per_mille,
+            leapt_ns: 0,
+            lease_checkpoints: false,
+            written: VecDeque::new(),
+        }
     }
 
     /// What its clock shows.
     pub(crate) fn local(&self, world_ns: u64) -> Now {
-        Now(world_ns / 1000 * self.clock_per_mille)
+        Now((world_ns + self.leapt_ns) / 1000 * self.clock_per_mille)
     }
 
     /// Starts a run from the disk. An error is a refusal to start, in the product's words.
@@ -109,6 +140,8 @@ impl Node {
         }
         config.catch_up_entries = 2000;
         config.free_pages_low = 512;
+        config.lease_checkpoints = self.lease_checkpoints;
+        let election_timeout = config.election_timeout();
         let now = self.local(world_ns);
         let names = self.disk.names();
         let has_log =
@@ -135,6 +168,13 @@ impl Node {
             groups: VecDeque::new(),
             circles: 0,
             seen_txn: TxnId(0),
+            shards: Vec::new(),
+            audience: Audience::default(),
+            leases: BTreeMap::new(),
+            leases_at: 0,
+            leases_term: 0,
+            led: None,
+            election_timeout,
         };
         self.run = Some(run);
         Ok(())

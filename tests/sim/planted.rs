@@ -35,10 +35,24 @@ pub(crate) enum Bug {
     LogForgotten,
     /// Two members are given each other's messages to persist: what one appended, the other reports.
     AnswersSwapped,
+    /// A progress request works over the root that it began with, while the shard's task works over newer ones.
+    ProgressOnOneRoot,
+    /// A progress request is answered without telling first what is new.
+    ProgressWithoutWork,
+    /// A chunk of messages is taken from the queue and never sent.
+    ChunkLostOnWake,
+    /// A watcher begins where the store stood when the stream's watcher before was made.
+    WatchedFromStaleRoot,
+    /// The replica hears that watchers have seen everything, whatever they have seen.
+    WatchedTooFar,
+    /// A renewal is taken for granted by a member that does not lead.
+    RenewedByAnybody,
+    /// Time is the host's clock, which is set ahead now and then.
+    WallClock,
 }
 
 /// All of them, for the test that plants each in turn.
-pub(crate) const ALL: [Bug; 15] = [
+pub(crate) const ALL: [Bug; 22] = [
     Bug::AnswerBeforeDurable,
     Bug::FollowerAcknowledgesEarly,
     Bug::VoteNotPersisted,
@@ -54,4 +68,19 @@ pub(crate) const ALL: [Bug; 15] = [
     Bug::SegmentsReleasedEarly,
     Bug::LogForgotten,
     Bug::AnswersSwapped,
+    Bug::ProgressOnOneRoot,
+    Bug::ProgressWithoutWork,
+    Bug::ChunkLostOnWake,
+    Bug::WatchedFromStaleRoot,
+    Bug::WatchedTooFar,
+    Bug::RenewedByAnybody,
+    Bug::WallClock,
 ];
+
+impl Bug {
+    /// Whether it takes watchers or leases to show.
+    pub(crate) fn needs_watchers_and_leases(self) -> bool {
+        let first = ALL.iter().position(|bug| *bug == Self::ProgressOnOneRoot);
+        ALL.iter().position(|bug| *bug == self) >= first
+    }
+}

@@ -14,7 +14,13 @@ use crate::chronicle::Change;
 use crate::rng::Rng;
 
 /// Keys that all clients fight over.
-const KEYS: u64 = 24;
+pub(crate) const KEYS: u64 = 24;
+
+/// The first of the keys that are put with leases and that no client deletes.
+const LEASED_ONLY: u64 = 900;
+
+/// How many of those there are.
+const LEASED_ONLY_KEYS: u64 = 16;
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -35,6 +41,8 @@ pub(crate) enum Operation {
         /// Whether it may be answered without asking anybody.
         serializable: bool,
     },
+    /// How long does this lease live, and which keys hang on it.
+    TimeToLive(i64),
 }
 
 /// What an acknowledged write obliges to.
@@ -99,6 +107,16 @@ impl Workload {
         }
     }
 
+    /// A put with a lease, mostly of a key that hangs on leases only; 0 is none.
+    pub(crate) fn leased_put(&mut self, lease: i64) -> Operation {
+        self.operations += 1;
+        let own = self.rng.chance(700);
+        let number = if own { LEASED_ONLY + self.rng.below(LEASED_ONLY_KEYS) } else { self.rng.below(KEYS) };
+        let value = self.value();
+        let request = pb::PutRequest { key: key(number).into(), value: value.into(), lease, ..Default::default() };
+        write(Kind::Put, &request)
+    }
+
     fn key(&mut self) -> Vec<u8> {
         key(self.rng.below(KEYS))
     }
@@ -153,21 +171,28 @@ pub(crate) fn key(number: u64) -> Vec<u8> {
     format!("key/{number:03}").into_bytes()
 }
 
-fn write(kind: Kind, request: &impl Message) -> Operation {
+/// Whether a key goes only with its lease.
+pub(crate) fn is_leased_only(wanted: &[u8]) -> bool {
+    wanted.starts_with(b"key/9")
+}
+
+/// A write of this request.
+pub(crate) fn write(kind: Kind, request: &impl Message) -> Operation {
     Operation::Write { kind, payload: request.encode_to_vec().into() }
 }
 
 /// What `outcome` of the write `(kind, payload)` obliges to.
 pub(crate) fn duty(kind: Kind, payload: &Bytes, outcome: &Outcome) -> Duty {
     let revision = outcome.revision.0;
-    let change = |put: &pb::PutRequest| Change { key: put.key.to_vec(), value: Some(put.value.to_vec()) };
+    let change =
+        |put: &pb::PutRequest| Change { key: put.key.to_vec(), value: Some(put.value.to_vec()), lease: put.lease };
     match (&outcome.response, kind) {
         (Response::Put(_), Kind::Put) => {
             let request = pb::PutRequest::decode(payload.clone()).expect("our own request");
             Duty::Changes(revision, vec![change(&request)])
         }
         (Response::DeleteRange(response), Kind::DeleteRange) => {
-            let gone = response.prev_kvs.iter().map(|kv| Change { key: kv.key.to_vec(), value: None });
+            let gone = response.prev_kvs.iter().map(|kv| Change { key: kv.key.to_vec(), value: None, lease: 0 });
             let gone: Vec<_> = gone.collect();
             if gone.is_empty() { Duty::Nothing } else { Duty::Changes(revision, gone) }
         }
@@ -181,6 +206,8 @@ pub(crate) fn duty(kind: Kind, payload: &Bytes, outcome: &Outcome) -> Duty {
             Duty::Changes(revision, changes.collect())
         }
         (_, Kind::Compact) | (Response::Alarm(_), Kind::Alarm) => Duty::Nothing,
+        // What leases oblige to is for the ledger to say.
+        (Response::Lease(_), Kind::LeaseGrant | Kind::LeaseRevoke) => Duty::Nothing,
         (response, kind) => panic!("a {kind:?} was answered with {response:?}"),
     }
 }

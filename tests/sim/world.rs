@@ -3,28 +3,38 @@
 //! Two phases, as TigerBeetle's VOPR has them: in the first anything may fail and nothing may go wrong; then every fault
 //! stops, and within a bound everything must be well again: requests answered, members equal.
 
+mod leasing;
+mod watching;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use bytes::Bytes;
+use prost::Message as _;
 use ringbolt::alarm;
 use ringbolt::command::{AlarmMember, Kind, Outcome};
 use ringbolt::mvcc;
+use ringbolt::proto::etcdserverpb as pb;
 use ringbolt::proto::etcdserverpb::RangeRequest;
 use ringbolt::raft::{Message, Role};
 use ringbolt::replica::{Input, Output, Proposal, Refusal};
-use ringbolt::tree::{TreeId, View};
+use ringbolt::tree::{Pinned, TreeId, View};
 use ringbolt::types::{MemberId, ShardId};
 use ringbolt::wal::AppendPlan;
 
 use crate::chronicle::{Change, Chronicle, Shown, Violation};
 use crate::disk::{Disk, LieRates};
 use crate::jobs::{Job, Operation, Progress, of_steps};
+use crate::leases::Ledger;
 use crate::net::{Net, NetFaults};
 use crate::node::{Done, Node, checkpoint_operations, input_of};
 use crate::planted::Bug;
 use crate::rng::Rng;
+use crate::viewers::Viewer;
 use crate::workload::{Duty, Operation as Asked, Workload, duty};
+
+use self::leasing::Question;
+pub(crate) use self::watching::{Audience, Shard};
 
 const MS: u64 = 1_000_000;
 
@@ -62,6 +72,15 @@ pub(crate) struct Options {
     pub(crate) compactions_per_mille: u64,
     /// Alarms raised per thousand operations; ten times as many are disarmed.
     pub(crate) alarms_per_mille: u64,
+    /// Clients that watch.
+    pub(crate) viewers: usize,
+    /// How often a shard with watchers is busy with other things for long, per thousand of its turns.
+    pub(crate) busy_per_mille: u64,
+    /// Whether leases come and go.
+    pub(crate) leases: bool,
+    /// Mean time between leaps of every clock, minutes ahead; 0 for none. Leases are long then, and what is left of them is
+    /// noted.
+    pub(crate) leap_every_ns: u64,
     /// A bug to plant in the shell.
     pub(crate) bug: Option<Bug>,
 }
@@ -95,6 +114,10 @@ impl Options {
             value_bytes_max: [50, 50, 3000, 20_000][rng.index(4)],
             compactions_per_mille: [0, 5, 30][rng.index(3)],
             alarms_per_mille: 0,
+            viewers: 0,
+            busy_per_mille: 0,
+            leases: false,
+            leap_every_ns: 0,
             bug: None,
         };
         if rng.chance(250) {
@@ -107,6 +130,21 @@ impl Options {
             options.clients = usize::try_from(rng.between(20, 40)).expect("small");
         }
         options
+    }
+
+    /// The same with watchers and leases.
+    pub(crate) fn with_watchers_and_leases(self) -> Self {
+        let mut rng = Rng::new(self.seed ^ 0x1ea5e);
+        let leap_every_ns = if rng.chance(300) { rng.between(400, 1200) * MS } else { 0 };
+        Self {
+            viewers: 1 + rng.index(5),
+            busy_per_mille: [5, 20, 200][rng.index(3)],
+            leases: true,
+            leap_every_ns,
+            clients: self.clients.min(12),
+            compactions_per_mille: self.compactions_per_mille.max(5),
+            ..self
+        }
     }
 }
 
@@ -124,6 +162,13 @@ enum Event {
     Heal,
     Rot,
     Pin,
+    View(usize),
+    Step(usize, u64, usize),
+    ShardAlarm(usize, u64, usize),
+    Changed(usize, u64, usize),
+    Told(usize, u64, usize),
+    Keep(i64),
+    Leap,
 }
 
 struct Ask {
@@ -147,6 +192,20 @@ pub(crate) struct Report {
     pub(crate) alarmed: u64,
     /// Sweeps of tree files.
     pub(crate) sweeps: u64,
+    /// Events that watchers saw.
+    pub(crate) events: u64,
+    /// Progress messages that they saw.
+    pub(crate) progress: u64,
+    /// Watchers that were compacted away.
+    pub(crate) compacted: u64,
+    /// Watchers that went on elsewhere.
+    pub(crate) resumed: u64,
+    /// Leases that expired.
+    pub(crate) expired: u64,
+    /// Renewals of leases.
+    pub(crate) renewed: u64,
+    /// Times that what is left of a lease was noted or taken back.
+    pub(crate) checkpointed: u64,
     /// A hash of all that happened: the same seed gives the same.
     pub(crate) trace: u64,
 }
@@ -167,8 +226,17 @@ pub(crate) struct World {
     next_ticket: u64,
     next_job: u64,
     calm: bool,
+    /// Clients ask nothing more.
+    winding: bool,
     handled: u64,
     report: Report,
+    /// Chance for what came to this world later, so that seeds without it stay what they were.
+    extra: Rng,
+    viewers: Vec<Viewer>,
+    /// Roots that a planted bug keeps, by client.
+    kept: BTreeMap<usize, Pinned>,
+    ledger: Ledger,
+    questions: BTreeMap<u64, Question>,
 }
 
 impl World {
@@ -182,7 +250,11 @@ impl World {
             }
             Node::new(MemberId(id), disk, rng.between(700, 1400))
         });
-        let nodes = nodes.collect();
+        let mut nodes: Vec<Node> = nodes.collect();
+        let mut extra = Rng::new(options.seed ^ 0xe17a);
+        let long = options.leap_every_ns > 0;
+        nodes.iter_mut().for_each(|node| node.lease_checkpoints = long);
+        let fastest = nodes.iter().map(|node| node.clock_per_mille).max().expect("there are members");
         let net = Net::new(rng.fork(), options.net);
         let workload =
             Workload::new(rng.fork(), options.value_bytes_max, options.compactions_per_mille, options.alarms_per_mille);
@@ -200,8 +272,14 @@ impl World {
             next_ticket: 0,
             next_job: 0,
             calm: false,
+            winding: false,
             handled: 0,
             report: Report { trace: options.seed, ..Report::default() },
+            viewers: (0..options.viewers).map(|_| Viewer::new(extra.fork())).collect(),
+            kept: BTreeMap::new(),
+            ledger: Ledger::new(extra.fork(), long, fastest),
+            questions: BTreeMap::new(),
+            extra,
             options,
         }
     }
@@ -226,6 +304,12 @@ impl World {
             self.schedule_about(options.chaos_ns / 4, Event::Rot);
         }
         self.schedule(50 * MS, Event::Pin);
+        for viewer in 0..options.viewers {
+            self.schedule(MS, Event::View(viewer));
+        }
+        if options.leap_every_ns > 0 {
+            self.schedule_about(options.leap_every_ns, Event::Leap);
+        }
         self.run_until(options.chaos_ns)?;
         self.calm_down()?;
         let goal = self.report.writes + 20;
@@ -237,10 +321,36 @@ impl World {
         if self.has_majority() && !(self.report.writes >= goal && self.is_settled()) {
             return Err(format!("liveness: 40 s after the last fault {}", self.describe()));
         }
+        self.wind_down()?;
         self.check_equal()?;
         self.report.trace ^= self.chronicle.revision().cast_unsigned();
         (0..self.nodes.len()).for_each(|at| self.count_sweeps(at));
         Ok(self.report)
+    }
+
+    /// Clients ask nothing more: soon watchers have been told of everything, and leases that nobody keeps alive are gone.
+    fn wind_down(&mut self) -> Result<(), Violation> {
+        if self.options.viewers == 0 && !self.options.leases {
+            return Ok(());
+        }
+        self.winding = true;
+        let deadline = self.now + 30_000 * MS;
+        let is_over = |world: &Self| world.is_settled() && world.is_watched() && !world.waits_for_expiry();
+        while self.has_majority() && !is_over(self) {
+            if self.now >= deadline {
+                let viewers: Vec<_> =
+                    self.viewers.iter().filter(|viewer| !viewer.is_complete(&self.chronicle)).collect();
+                let told = format!("{viewers:?}; {:?}; {}", self.ledger, self.describe());
+                return Err(format!("liveness: 30 s after the last request somebody waits: {told}"));
+            }
+            self.run_until(self.now + 100 * MS)?;
+        }
+        if self.has_majority() {
+            self.check_progress()?;
+            self.check_leases_at_end()?;
+        }
+        self.count_viewers();
+        Ok(())
     }
 
     fn count_sweeps(&mut self, at: usize) {
@@ -319,6 +429,7 @@ impl World {
             }
             Event::Job(at, boot, job) if self.nodes[at].boots == boot => self.step_job(at, job),
             Event::Job(..) => Ok(()),
+            Event::Client(_) if self.winding => Ok(()),
             Event::Client(client) => self.ask(client),
             Event::Crash => {
                 let at = self.rng.index(self.nodes.len());
@@ -357,6 +468,27 @@ impl World {
             }
             Event::Rot => self.rot(),
             Event::Pin => self.hold_and_check_pins(),
+            Event::View(viewer) => self.view(viewer),
+            Event::Keep(id) => self.keep(id),
+            Event::Leap => self.leap(),
+            Event::Step(at, boots, _)
+            | Event::ShardAlarm(at, boots, _)
+            | Event::Changed(at, boots, _)
+            | Event::Told(at, boots, _)
+                if self.nodes[at].boots != boots || self.nodes[at].run.is_none() =>
+            {
+                Ok(())
+            }
+            Event::Step(at, _, shard) => self.step_shard(at, shard),
+            Event::ShardAlarm(at, _, shard) => {
+                self.shard_alarm(at, shard);
+                Ok(())
+            }
+            Event::Changed(at, _, shard) => {
+                self.ring(at, shard);
+                Ok(())
+            }
+            Event::Told(at, _, shard) => self.told(at, shard),
         }
     }
 
@@ -382,6 +514,14 @@ impl World {
         let node = &mut self.nodes[at];
         if let Err(why) = node.boot(now, seed, voters, bug) {
             return self.refuse(at, why);
+        }
+        if self.options.viewers > 0
+            && let Some(run) = node.run.as_mut()
+        {
+            run.shards = watching::shards(run, node.id, &mut self.extra);
+        }
+        if self.options.leases {
+            self.look_at_start(at)?;
         }
         self.pump(at)
     }
@@ -421,11 +561,18 @@ impl World {
             let (client, _) = self.asks.remove(&ticket).expect("just listed");
             self.schedule(self.options.seed % MS + MS, Event::Client(client));
         }
+        self.drop_questions(at);
     }
 
     fn input(&mut self, at: usize, input: Input) -> Result<(), Violation> {
-        let now = self.nodes[at].local(self.now);
+        let mut now = self.nodes[at].local(self.now);
+        let led = self.leads(at);
         let Some(run) = self.nodes[at].run.as_mut() else { return Ok(()) };
+        if self.options.bug == Some(Bug::WallClock) {
+            // The host's clock is set ahead once a second.
+            now.0 += now.0 / 1_000_000_000 * 700_000_000;
+        }
+        run.led = led;
         run.replica.handle(now, input);
         self.pump(at)
     }
@@ -442,6 +589,8 @@ impl World {
             }
         }
         self.harvest(at)?;
+        self.look_at_leases(at)?;
+        self.tell_of_changes(at);
         let boots = self.nodes[at].boots;
         let rate = self.nodes[at].clock_per_mille;
         let deadline = self.nodes[at].run.as_ref().and_then(|run| run.replica.next_deadline());
@@ -523,15 +672,28 @@ impl World {
                     self.answered(ticket, answer)?;
                 }
             }
-            // Nobody in this world asks about leases.
-            Output::LeaseAnswers { .. } => {}
-            Output::ReadReady { tickets, .. } => {
-                for ticket in tickets {
-                    self.serve_read(ticket)?;
+            Output::LeaseAnswers { answers, .. } => {
+                for (ticket, answer) in answers {
+                    self.lease_answered(at, ticket, answer)?;
                 }
             }
-            Output::ReadFailed { tickets, .. } => tickets.iter().for_each(|ticket| self.close(*ticket)),
-            Output::LeaderChanged(leadership) => self.note(leadership.term.0 * 31 + self.nodes[at].id.0),
+            Output::ReadReady { tickets, .. } => {
+                for ticket in tickets {
+                    if !self.lease_read_ready(ticket)? {
+                        self.serve_read(ticket)?;
+                    }
+                }
+            }
+            Output::ReadFailed { tickets, .. } => tickets.iter().for_each(|ticket| {
+                self.close(*ticket);
+                self.drop_question(*ticket);
+            }),
+            Output::LeaderChanged(leadership) => {
+                self.note(leadership.term.0 * 31 + self.nodes[at].id.0);
+                if leadership.role == Role::Leader && self.options.leases {
+                    return self.begin_to_lead(at, leadership.term.0);
+                }
+            }
             Output::Stopped => return Err("a replica stopped that nobody asked to".to_owned()),
             Output::Fatal(error) => return self.refuse(at, error.to_string()),
         }
@@ -541,6 +703,12 @@ impl World {
     fn append(&mut self, at: usize, plan: AppendPlan) -> Result<(), Violation> {
         let AppendPlan { sequence, mut writes } = plan;
         let now = self.now;
+        if self.options.leases
+            && let Some(term) = self.leads(at)
+        {
+            let local = self.nodes[at].local(now);
+            writes.iter().try_for_each(|write| self.ledger.on_append(term, local, &write.bytes))?;
+        }
         let node = &mut self.nodes[at];
         let run = node.run.as_mut().expect("it asked");
         let leads = run.replica.status().leadership.role == Role::Leader;
@@ -693,7 +861,9 @@ impl World {
 
     fn ask(&mut self, client: usize) -> Result<(), Violation> {
         let at = self.rng.index(self.nodes.len());
-        let asked = self.workload.draw(self.chronicle.revision());
+        let world = self.now + self.nodes[0].leapt_ns;
+        let leased = if self.options.leases { self.ledger.draw(&mut self.workload, world) } else { None };
+        let asked = leased.unwrap_or_else(|| self.workload.draw(self.chronicle.revision()));
         if self.nodes[at].run.is_none() {
             self.schedule(5 * MS, Event::Client(client));
             return Ok(());
@@ -703,6 +873,7 @@ impl World {
         let floor = self.chronicle.acknowledged;
         let origin = ShardId(0);
         match &asked {
+            Asked::TimeToLive(id) => self.ask_time_to_live(at, client, *id),
             Asked::Write { kind, payload } => {
                 let proposal = Proposal { ticket, kind: *kind, payload: payload.clone() };
                 self.asks.insert(ticket, (client, Ask { node: at, asked, floor }));
@@ -735,16 +906,46 @@ impl World {
         if let Err(Refusal::Request(mvcc::Error::NoSpace | mvcc::Error::Corrupt)) = &answer {
             self.report.alarmed += 1;
         }
+        let (kind, payload, at, floor) = (*kind, payload.clone(), ask.node, ask.floor);
+        if self.options.leases {
+            self.check_lease_answer(at, (kind, &payload), &answer, floor)?;
+        }
         if let Ok(outcome) = &answer {
             self.report.writes += u64::from(!matches!(kind, Kind::Compact | Kind::Alarm));
-            if let Duty::Changes(revision, changes) = duty(*kind, payload, outcome) {
-                let floor = ask.floor;
+            if let Duty::Changes(revision, changes) = duty(kind, &payload, outcome) {
                 self.note(revision.cast_unsigned());
                 self.chronicle.check_write(floor, revision, &changes)?;
             }
         }
         self.close(ticket);
         Ok(())
+    }
+
+    /// What an answer says of leases.
+    fn check_lease_answer(
+        &mut self,
+        at: usize,
+        (kind, payload): (Kind, &Bytes),
+        answer: &Result<Outcome, Refusal>,
+        floor: i64,
+    ) -> Result<(), Violation> {
+        let payload = payload.slice(..);
+        let missing = matches!(answer, Err(Refusal::Request(mvcc::Error::LeaseNotFound)));
+        let ours = "our own request";
+        match (kind, answer) {
+            (Kind::LeaseGrant, Ok(_)) => self.granted(at, pb::LeaseGrantRequest::decode(payload).expect(ours).id),
+            (Kind::LeaseRevoke, Ok(outcome)) => {
+                let id = pb::LeaseRevokeRequest::decode(payload).expect(ours).id;
+                self.revoked(at, id, outcome.revision.0, floor)
+            }
+            (Kind::LeaseRevoke, Err(_)) if missing => {
+                self.lease_not_found(at, pb::LeaseRevokeRequest::decode(payload).expect(ours).id)
+            }
+            (Kind::Put, Err(_)) if missing => {
+                self.lease_not_found(at, pb::PutRequest::decode(payload).expect(ours).lease)
+            }
+            (_, Ok(_) | Err(_)) => Ok(()),
+        }
     }
 
     fn serve_read(&mut self, ticket: u64) -> Result<(), Violation> {
@@ -878,6 +1079,7 @@ fn all_of_revision(view: &View<'_>, revision: i64, from: &[u8], to: &[u8]) -> Re
         create_revision: kv.create_revision,
         mod_revision: kv.mod_revision,
         version: kv.version,
+        lease: kv.lease,
     });
     Ok(shown.collect())
 }
@@ -894,8 +1096,9 @@ fn changes_after(view: &View<'_>, after: i64) -> Result<Vec<(i64, Vec<Change>)>,
         let cell = cursor.cell()?.expect("the cursor stands on a cell");
         let main = i64::from_be_bytes(cell.key[..8].try_into().expect("eight bytes"));
         let request = RangeRequest { key: cell.key[12..].to_vec().into(), revision: main, ..Default::default() };
-        let value = mvcc::range(view, &request)?.kvs.first().map(|kv| kv.value.to_vec());
-        let change = Change { key: cell.key[12..].to_vec(), value };
+        let found_pair = mvcc::range(view, &request)?.kvs.into_iter().next();
+        let lease = found_pair.as_ref().map_or(0, |kv| kv.lease);
+        let change = Change { key: cell.key[12..].to_vec(), value: found_pair.map(|kv| kv.value.to_vec()), lease };
         match found.last_mut() {
             Some((revision, changes)) if *revision == main => changes.push(change),
             _ => found.push((main, vec![change])),

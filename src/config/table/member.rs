@@ -43,8 +43,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Kind::Urls,
         "",
         "URLs for HTTP clients alone; --listen-client-urls then serves only gRPC.",
-    )
-    .refused("listeners for HTTP alone"),
+    ),
     flag("max-snapshots", Kind::Uint, "5", "Raft snapshot files to keep. Deprecated.")
         .without("no snapshot files are written; the tree's file holds three checkpoints' metas"),
     flag("max-wals", Kind::Uint, "5", "WAL files to keep.")
@@ -75,8 +74,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Kind::Bool,
         "false",
         "Listen with SO_REUSEPORT, so that several processes may share a port.",
-    )
-    .not_yet("listeners that share a port"),
+    ),
     flag(
         "socket-reuse-address",
         Kind::Bool,

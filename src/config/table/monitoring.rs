@@ -22,8 +22,7 @@ pub(super) const FLAGS: &[Flag] = &[
     metric("enable-pprof", Kind::Bool, "false", "Serve Go's profiles under /debug/pprof.")
         .without("there is no Go runtime to profile; use perf"),
     metric("metrics", Kind::Text, "basic", "`extensive` adds histograms of every gRPC method."),
-    metric("listen-metrics-urls", Kind::Urls, "", "More URLs to serve metrics and health on.")
-        .refused("more listeners for metrics"),
+    metric("listen-metrics-urls", Kind::Urls, "", "More URLs to serve metrics and health on."),
     trace("enable-distributed-tracing", Kind::Bool, "false", "Send traces to a collector."),
     trace("distributed-tracing-address", Kind::Text, "localhost:4317", "Address of the collector."),
     trace("distributed-tracing-service-name", Kind::Text, "etcd", "Name of the service in traces."),
