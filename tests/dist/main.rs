@@ -95,6 +95,11 @@ fn pods_call_the_server_with_flags_that_it_has_and_probe_it() {
             let (flag, _) = flag.strip_prefix("--").unwrap().split_once('=').unwrap();
             assert!(known.contains(flag), "{name}: --{flag}");
         }
+        let words: Vec<String> =
+            command.iter().map(|word| word.replace("NODE_NAME", "node").replace("NODE_IP", "192.0.2.1")).collect();
+        let outside = Outside { default_host: &|| Err("none".to_owned()), read_file: &|_| Err("none".to_owned()) };
+        let parsed = parse(&words, &[], outside).unwrap_or_else(|exit| panic!("{name}: {:?}", exit.records));
+        assert_eq!(parsed.config.name, "node");
         for (probe, path) in [("startupProbe", "/readyz"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
             assert_eq!(container[probe]["httpGet"]["path"], path, "{name}");
         }
