@@ -115,7 +115,9 @@ impl Chronicle {
         let attached = self.attached(lease, revision - 1);
         let deleted = changes.iter().map(|change| (&change.key, change.value.is_none()));
         if lease == 0 || !deleted.eq(attached.into_iter().map(|key| (key, true))) {
-            return Err(format!("leases: {who} shows {changes:?} at revision {revision}: not the keys of lease {lease}"));
+            return Err(format!(
+                "leases: {who} shows {changes:?} at revision {revision}: not the keys of lease {lease}"
+            ));
         }
         Ok(())
     }

@@ -143,7 +143,8 @@ impl Ledger {
 
     fn grant(&mut self, world: u64) -> Operation {
         let id = i64::try_from(self.rng.bits() >> 1).expect("63 bits");
-        let seconds = if self.long && self.rng.chance(600) { self.rng.between(400, 2000) } else { self.rng.between(2, 5) };
+        let seconds =
+            if self.long && self.rng.chance(600) { self.rng.between(400, 2000) } else { self.rng.between(2, 5) };
         let ttl_seconds = i64::try_from(seconds).expect("small");
         let held = Held { ttl_seconds, kept: self.rng.chance(400), promised: Some(world), ..Held::default() };
         self.held.insert(id, held);
@@ -197,14 +198,18 @@ impl Ledger {
         let mut rest = bytes;
         while let Some(at) = rest.iter().position(|byte| *byte == head[0]) {
             rest = &rest[at..];
-            let expiry = rest.starts_with(&head).then(|| rest.get(2..18).and_then(|bytes| LeaseExpiry::decode(bytes).ok()));
+            let expiry =
+                rest.starts_with(&head).then(|| rest.get(2..18).and_then(|bytes| LeaseExpiry::decode(bytes).ok()));
             rest = &rest[1..];
             let Some(expiry) = expiry.flatten() else { continue };
             let Some(held) = self.held.get_mut(&expiry.id.0) else { continue };
             held.expiring.insert(term);
             if held.due.get(&term).is_none_or(|due| local < *due) {
                 let due = held.due.get(&term);
-                return Err(format!("not early: the leader of term {term} has lease {} expire at {local:?}, due at {due:?}", expiry.id));
+                return Err(format!(
+                    "not early: the leader of term {term} has lease {} expire at {local:?}, due at {due:?}",
+                    expiry.id
+                ));
             }
         }
         Ok(())
@@ -248,7 +253,9 @@ impl Ledger {
             return Ok(());
         }
         self.expired += 1;
-        let told = |what: &str| Err(format!("{what}: {} has no lease {id} any more at index {}: {held:?}", look.who, look.index));
+        let told = |what: &str| {
+            Err(format!("{what}: {} has no lease {id} any more at index {}: {held:?}", look.who, look.index))
+        };
         // The log may have it in two pieces; then its leader's clock must be past the time at least.
         let up = |(term, due): (&u64, &Now)| self.leaders.get(term).is_some_and(|place| look.clocks[*place] >= *due);
         let terms = look.terms.0..=look.terms.1;
@@ -272,7 +279,8 @@ impl Ledger {
             };
             keys.push(&shown.key);
         }
-        if let Some((id, (_, keys))) = look.table.iter().find(|(id, (_, keys))| !attached[*id].iter().copied().eq(keys)) {
+        if let Some((id, (_, keys))) = look.table.iter().find(|(id, (_, keys))| !attached[*id].iter().copied().eq(keys))
+        {
             return Err(format!("tables: {} has {keys:?} on lease {id}, not {:?}", look.who, attached[id]));
         }
         let known = self.tables.entry(look.index).or_insert_with(|| look.table.clone());
@@ -306,7 +314,9 @@ impl Ledger {
         held.gone = true;
         let keys = chronicle.attached(id, revision);
         if shown.contains_key(&id) || !keys.is_empty() || revision < floor {
-            return Err(format!("leases: the revocation of {id} was acknowledged at {revision}, and {keys:?} are left"));
+            return Err(format!(
+                "leases: the revocation of {id} was acknowledged at {revision}, and {keys:?} are left"
+            ));
         }
         Ok(())
     }
@@ -324,7 +334,9 @@ impl Ledger {
         let held = self.held.get_mut(&id).expect("it was asked for");
         let gone = held.gone && !held.revoke_asked && newest == Some(term);
         if !leads || gone || held.expiring.contains(&term) || seconds != held.ttl_seconds {
-            return Err(format!("renewals: lease {id} was renewed for {seconds} s in term {term}, leading: {leads}: {held:?}"));
+            return Err(format!(
+                "renewals: lease {id} was renewed for {seconds} s in term {term}, leading: {leads}: {held:?}"
+            ));
         }
         self.renewed += 1;
         let due = held.due.entry(term).or_insert(local);

@@ -417,8 +417,7 @@ impl Seen {
     /// Whether an event shows a change of the revision `next`.
     fn is_shown(&self, event: &Event, change: &Change, position: Position, chronicle: &Chronicle) -> bool {
         let pair = chronicle.shown_at(&change.key, self.next).map(pair_of);
-        let deletion =
-            || KeyValue { key: change.key.clone().into(), mod_revision: self.next, ..KeyValue::default() };
+        let deletion = || KeyValue { key: change.key.clone().into(), mod_revision: self.next, ..KeyValue::default() };
         let right = match &change.value {
             Some(_) => event.r#type == 0 && event.kv == pair,
             None => event.r#type == 1 && event.kv == Some(deletion()),
@@ -428,12 +427,7 @@ impl Seen {
         right && (event.prev_kv == before || compacted)
     }
 
-    fn progress(
-        &mut self,
-        response: &WatchResponse,
-        revision: i64,
-        chronicle: &Chronicle,
-    ) -> Result<(), Violation> {
+    fn progress(&mut self, response: &WatchResponse, revision: i64, chronicle: &Chronicle) -> Result<(), Violation> {
         let early = (self.next..=revision).any(|revision| self.due(chronicle, revision).next().is_some());
         if early || self.open || self.request.start.0 > revision {
             return Err(format!("progress: told too early: {response:?} to {self:?}"));

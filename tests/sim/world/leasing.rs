@@ -236,9 +236,9 @@ impl World {
         let (local, world) = (self.nodes[at].local(self.now), self.world_time());
         let answer = match answer {
             // The bug: what a member says that does not lead is taken for a renewal.
-            LeaseAnswer::NotLeader if self.options.bug == Some(Bug::RenewedByAnybody) => LeaseAnswer::Renewed(
-                self.shown(at).get(&id).map_or(0, |lease| lease.ttl_seconds),
-            ),
+            LeaseAnswer::NotLeader if self.options.bug == Some(Bug::RenewedByAnybody) => {
+                LeaseAnswer::Renewed(self.shown(at).get(&id).map_or(0, |lease| lease.ttl_seconds))
+            }
             answer => answer,
         };
         self.drop_question(ticket);
