@@ -9,16 +9,20 @@ pub mod types;
 pub mod codec;
 pub mod gotext;
 pub mod identity;
+pub mod x509;
 pub mod proto;
 pub mod command;
 
 // Pure core: no I/O, clock, randomness, async or locks.
+pub mod bbolt;
 pub mod tree;
 pub mod wal;
 pub mod lease;
 pub mod mvcc;
 pub mod watch;
 pub mod alarm;
+pub mod cluster;
+pub mod backup;
 pub mod apply;
 pub mod raft;
 pub mod replica;
@@ -26,6 +30,7 @@ pub mod replica;
 // Shell.
 pub mod log;
 pub mod config;
+pub mod tls;
 pub mod metrics;
 pub mod preflight;
 pub mod disk;

@@ -254,6 +254,17 @@ pub const ALARMS_MAX: u64 = 1024;
 
 const _: () = assert!(ALARMS_MAX >= 8 * 64, "every alarm that the members themselves may raise has room");
 
+// ---- backup ----
+
+/// Bytes of a snapshot that one step makes: what a slow reader holds, beside its largest value and its window, and what
+/// keeps a step to about a hundred microseconds.
+pub const BACKUP_STEP_BYTES: usize = 64 * 1024;
+
+/// Leases of a snapshot that are looked at together.
+pub const BACKUP_LEASES_PER_STEP: usize = 512;
+
+const _: () = assert!(BACKUP_STEP_BYTES >= 4 * PAGE_BYTES && BACKUP_STEP_BYTES.is_multiple_of(PAGE_BYTES));
+
 // ---- apply ----
 
 // ---- raft ----
@@ -299,8 +310,8 @@ pub const RAFT_UNPERSISTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Entries that may wait to be applied, beside the window's own bound: a store that waits for space holds them in memory.
 pub const RAFT_UNAPPLIED_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
-/// Committed data handed over in one go: bounds one turn of applying.
-pub const RAFT_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Committed data handed over in one go: what a start may apply at once.
+pub const RAFT_COMMITTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Applied entries kept in memory for followers that are a little behind.
 pub const RAFT_WINDOW_ENTRIES_MAX: usize = 10_000;
@@ -362,6 +373,16 @@ pub const REPLICA_BATCHES_PER_TURN_MAX: usize = 8;
 
 /// Entries applied in one transaction of the tree.
 pub const REPLICA_APPLY_ENTRIES_MAX: usize = 1024;
+
+/// Their data: bounds one turn of applying.
+pub const REPLICA_APPLY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The same while the recovered log is applied: nobody waits for a turn then, and a page that many of its entries change is
+/// copied once for all of them.
+pub const REPLICA_REPLAY_ENTRIES_MAX: usize = 65_536;
+
+/// See `REPLICA_REPLAY_ENTRIES_MAX`.
+pub const REPLICA_REPLAY_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// A checkpoint comes at the latest so long after the last one: bounds what a restart applies again.
 pub const REPLICA_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -476,8 +497,11 @@ pub const METRICS_CLIENT_VERSIONS_MAX: usize = 16;
 /// The longest version that is counted by name.
 pub const METRICS_LABEL_BYTES_MAX: usize = 64;
 
-/// A turn that applies commands and takes longer counts as slow, as etcd's `--warning-apply-duration` has it.
-pub const METRICS_SLOW_APPLY: Duration = Duration::from_millis(100);
+/// A read, or a turn that applies commands, that takes longer is told as slow: etcd's `--warning-apply-duration`.
+pub const SLOW_APPLY_DEFAULT: Duration = Duration::from_millis(100);
+
+/// A call that takes longer is told as slow: etcd's `--warning-unary-request-duration`.
+pub const SLOW_REQUEST_DEFAULT: Duration = Duration::from_millis(300);
 
 // ---- preflight ----
 
@@ -531,10 +555,49 @@ pub const ZERO_FILL_PAUSE_MS: u64 = 4;
 /// Mapped files that a fault is told by name of: the tree, and at a start all segments of the WAL and its mark.
 pub const MAPPINGS_LISTED_MAX: usize = 2 * WAL_SEGMENTS_MAX + 2;
 
+// ---- tls ----
+
+/// The largest certificate, key or list that is read. Revocation lists of large authorities have some megabytes. Stops a
+/// file named by mistake from filling memory.
+pub const TLS_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A file that changed less than this ago is read again: another change might fall into the same tick of the file system's
+/// clock and not show.
+pub const TLS_FILE_SETTLED: Duration = Duration::from_secs(2);
+
+/// How long a client may take for its handshake, as with etcd. Stops half-open handshakes from holding descriptors.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Handshakes under way at once on one shard, once the client has said something; each holds up to about 80 KiB. Stops a
+/// flood of begun handshakes from filling memory; clients beyond it wait for their turn.
+pub const TLS_HANDSHAKES_MAX: usize = 512;
+
+/// How long a client may leave a handshake waiting while others wait for its place. Stops clients that begin handshakes and
+/// leave them from shutting out the others until their time is up.
+pub const TLS_HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
+
+/// How often a client that waits for a place looks whether another has been idle for too long.
+pub const TLS_HANDSHAKE_LOOK: Duration = Duration::from_millis(50);
+
+/// What one handshake may send before it is done: more than the largest chain of certificates that the library takes. Stops
+/// handshakes that never end.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
+
+/// Ciphertext read at once: a whole record and most of another.
+pub const TLS_READ_BYTES: usize = 32 * 1024;
+
+/// Lines a second and shard about clients that were turned away; what is beyond is counted and told with a later one. Stops
+/// a flood of bad handshakes from flooding the log.
+pub const TLS_FAILURE_LINES_PER_SECOND: u32 = 100;
+
 // ---- net ----
 
 /// Tries to bind an address that is in use before a start gives up, `BIND_RETRY` apart: 2 s together.
 pub const BIND_TRIES: u32 = 100;
+
+/// Connections that the kernel keeps until they are accepted, as Go asks for; the kernel's own bound (`somaxconn`) holds
+/// besides.
+pub const LISTEN_BACKLOG: i32 = 4096;
 
 /// The pause between two such tries.
 pub const BIND_RETRY: Duration = Duration::from_millis(20);
@@ -611,6 +674,12 @@ pub const RESPONSE_BYTES_MAX: usize = 0x7fff_ffff;
 /// Pings closer together than this, while calls are open, are strikes: etcd's `--grpc-keepalive-min-time`.
 pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(5);
 
+/// The same when the flag says zero: gRPC's own default.
+pub const PING_INTERVAL_MIN_UNSET: Duration = Duration::from_secs(5 * 60);
+
+/// The least `--grpc-keepalive-interval` that holds: gRPC's own. Stops a flag that would make the server a flood of pings.
+pub const KEEPALIVE_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
 /// Pings closer together than this, while no call is open, are strikes.
 pub const PING_INTERVAL_IDLE_MIN: Duration = Duration::from_secs(2 * 60 * 60);
 
@@ -622,6 +691,18 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// How long the answer may take: etcd's `--grpc-keepalive-timeout`. Stops dead clients from holding memory for ever.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where a rotated log file is full when its configuration does not say: lumberjack's.
+pub const LOG_FILE_MEBIBYTES_DEFAULT: u64 = 100;
+
+/// The longest time between two periodic compactions: etcd's.
+pub const AUTO_COMPACTION_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Looks at the revision between two periodic compactions: etcd's.
+pub const AUTO_COMPACTION_STEPS: u32 = 10;
+
+/// Time between two compactions by revisions: etcd's.
+pub const AUTO_COMPACTION_REVISION_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// How long a stopping server waits for open calls before it drops their connections.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -647,6 +728,24 @@ pub const RANGE_CELLS_PER_STEP: usize = 4096;
 /// The same for HashKV, which is in nobody's way.
 pub const HASH_CELLS_PER_STEP: usize = 1024;
 
+/// The same for a snapshot, whose second pass also ends a step by its bytes.
+pub const SNAPSHOT_CELLS_PER_STEP: usize = 1024;
+
+/// How long hashes and snapshots work before they rest. What else their executor has to do waits no longer: well below what
+/// a put takes.
+pub const PACE_WORK: Duration = Duration::from_micros(500);
+
+/// How long they rest: just so long that the executor looks at its sockets. If nothing is there, it is over before the
+/// executor would go to sleep, which on a loaded machine would cost the processor.
+pub const PACE_REST: Duration = Duration::from_micros(1);
+
+const _: () = assert!(PACE_REST.as_nanos() * 10 <= PACE_WORK.as_nanos());
+
+/// Bytes of the file in one message of a snapshot, etcd's figure.
+pub const SNAPSHOT_BLOB_BYTES: usize = 32 * 1024;
+
+const _: () = assert!(SNAPSHOT_BLOB_BYTES <= BACKUP_STEP_BYTES, "every step sends something");
+
 // ---- shard ----
 
 /// Messages on the way between two shards. Each is a batch of whatever gathered, so a few suffice; a full channel makes the
@@ -654,8 +753,8 @@ pub const HASH_CELLS_PER_STEP: usize = 1024;
 pub const MESH_MESSAGES_MAX: usize = 16;
 
 /// Threads for what would block an executor: one for a checkpoint, one for a segment that is zero-filled meanwhile (both take
-/// seconds), one for the file that grows (puts may wait for it), one for space that is given back.
-pub const BLOCKING_THREADS: usize = 4;
+/// seconds), one for the file that grows (puts may wait for it), one for space that is given back, one for handshakes.
+pub const BLOCKING_THREADS: usize = 5;
 
 /// What wakes an executor that the runtime put to sleep by mistake (`shard::nudge`): rare enough to cost an idle core less
 /// than a thousandth, and out of step, so that one heals the other.

@@ -16,11 +16,11 @@ use crate::identity::Url;
 use crate::lease::ttl_seconds_min;
 use crate::log::{Level, Logger, Record};
 use crate::metrics::Registry;
-use crate::net::{Address, Bound};
+use crate::net::{Address, Bound, Site};
 use crate::preflight::{Started, available_cores, bind_problem, resolve};
 use crate::replica::{self, Replica, installed_index};
-use crate::rpc::frame;
-use crate::service::{Identity, Settings};
+use crate::rpc::{Keepalive, frame};
+use crate::service::{Access, Identity, Settings};
 use crate::shard::{self, Board, Common, Plan, StopSignals, end_of_replica};
 use crate::types::{BootNonce, MemberId, Now};
 use crate::{limits, wal, watch};
@@ -35,8 +35,9 @@ struct Founding {
 pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
     let (config, directory) = (&started.config, &started.directory);
     let signals = StopSignals::install().map_err(|error| fatal("could not take over signals", error))?;
-    if let Err(error) = raise_open_files_max() {
-        logger.warn("could not raise the limit of open files", &[("error", error.to_string().into())]);
+    match raise_open_files_max() {
+        Ok((before, max)) => logger.info("limit of open files", &[("before", before.into()), ("max", max.into())]),
+        Err(error) => logger.warn("could not raise the limit of open files", &[("error", error.to_string().into())]),
     }
     bus_error::install();
     let paths = Paths { tree: directory.db.clone(), wal: directory.wal.clone() };
@@ -45,6 +46,14 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
     let nonce = BootNonce(rand::random());
     let store = open_store(&paths, founding.identity, config, nonce)?;
     let tree_file = Arc::clone(&store.tree_file);
+    if config.memory_mlock {
+        tree_file.lock_memory().map_err(|error| {
+            fatal(
+                "--memory-mlock: raise the limit of locked memory (LimitMEMLOCK=infinity) or leave the flag out",
+                error,
+            )
+        })?;
+    }
     let replica = start_replica(config, &founding, nonce, store, logger)
         .map_err(|error| fatal("the data directory is not in order", end_of_replica(&paths, &error)))?;
     let shards = config.shards.unwrap_or_else(available_cores).max(1);
@@ -53,13 +62,17 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
         listeners,
         replica,
         tree_file,
-        common: common((config, shards), founding.identity, paths, logger),
+        common: common((started, shards), founding.identity, paths, logger),
         settings: Settings {
             request_bytes_max: config.requests.bytes_max,
             txn_ops_max: config.requests.txn_ops_max,
             streams_max: config.requests.streams_max,
+            keepalive: keepalive(config),
+            slow_apply: config.warnings.apply,
+            slow_request: config.warnings.unary_request,
             lease_ttl_seconds_min: ttl_seconds_min(election_timeout(config)),
         },
+        auto_compaction: config.auto_compaction,
         signals,
     };
     shard::run(plan, logger).map_err(|why| fatal("the member stopped", why))
@@ -86,23 +99,24 @@ fn not_in_order(error: OpenError) -> Record {
 }
 
 fn bind(config: &Config) -> Result<Vec<Bound>, Record> {
-    let bind_one = |url: &Url| {
-        let problem = |error| bind_problem(url, "--listen-client-urls", &error).record();
-        bind_patiently(&address(url).map_err(problem)?).map_err(problem)
+    let bind_one = |site: &Site| {
+        let problem = |error| bind_problem(&site.url, site.flag, &error).record();
+        let address = address(&site.url).map_err(problem)?;
+        bind_patiently(&address, site, config.listen.reuse_port).map_err(problem)
     };
-    config.listen.client.iter().map(bind_one).collect()
+    Site::all(&config.listen).iter().map(bind_one).collect()
 }
 
 /// Binds, and gives a killed predecessor the moment that the kernel takes to let go of its sockets: a ring that still holds an
 /// accept keeps the listener for a little while after the process is gone.
-fn bind_patiently(address: &Address) -> std::io::Result<Bound> {
+fn bind_patiently(address: &Address, site: &Site, reuse_port: bool) -> std::io::Result<Bound> {
     for _ in 0..limits::BIND_TRIES {
-        match Bound::bind(address) {
+        match Bound::bind_as(address, site.entrance, reuse_port) {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => pause(),
             outcome => return outcome,
         }
     }
-    Bound::bind(address)
+    Bound::bind_as(address, site.entrance, reuse_port)
 }
 
 #[expect(clippy::disallowed_methods, reason = "no executor runs yet: this is the main thread before the start")]
@@ -158,7 +172,8 @@ fn start_replica(
     }
 }
 
-fn common((config, shards): (&Config, usize), identity: wal::Identity, paths: Paths, logger: &Logger) -> Common {
+fn common((started, shards): (&Started, usize), identity: wal::Identity, paths: Paths, logger: &Logger) -> Common {
+    let config = &started.config;
     Common {
         identity: Identity {
             cluster_id: identity.cluster,
@@ -169,13 +184,28 @@ fn common((config, shards): (&Config, usize), identity: wal::Identity, paths: Pa
         },
         board: Arc::new(Board::new(first_id(identity.member))),
         watch: watch_config(config, identity),
-        registry: Arc::new(Registry::new(shards, config.extensive_metrics)),
+        registry: Arc::new(Registry::new(shards, config.extensive_metrics).with_features(config.gates.all())),
         quota_bytes: match config.quota {
             Quota::Bytes(bytes) => bytes,
             Quota::Unbounded => u64::MAX,
         },
         paths,
         logger: logger.clone(),
+        tls: started.tls.clone(),
+        access: Access {
+            hosts: config.host_whitelist.clone(),
+            origins: config.cors.clone(),
+            logger: Some(logger.clone()),
+        },
+    }
+}
+
+fn keepalive(config: &Config) -> Keepalive {
+    let wanted = config.keepalive;
+    Keepalive {
+        client_interval_min: wanted.client_ping_min,
+        interval: wanted.server_ping_interval,
+        timeout: wanted.server_ping_timeout,
     }
 }
 

@@ -5,9 +5,13 @@ comes after what only reads, so that both servers hold the same data when they a
 """
 
 import os
+import subprocess
+import tempfile
+import threading
 import time
 from dataclasses import dataclass, replace
 
+from . import machine
 from .server import Failed, load
 
 
@@ -67,22 +71,26 @@ WORKS = [
     Work("fill_1m", "million", "every key put once, in scattered order, 100×10 in flight"),
     Work("restart_1m", "million", "SIGKILL right after puts; start → first linearizable read (page cache warm unless --cold)"),
     Work("compaction_1m", "million", "every key put again; puts at 2000/s while all old revisions are compacted, against the same without"),
+    Work("snapshot_2g", "snapshot", "puts at 1000/s while etcdctl saves snapshots of 2 GiB one after the other, against the same without"),
     Work("slow_lists", "lists", "five concurrent lists of everything, each read at 50 MB/s: memory above baseline"),
 ]
-GROUPS = ["kv", "list", "million", "lists"]
+GROUPS = ["kv", "list", "million", "lists", "snapshot"]
 
 DATA = {
     "kv": Data("kv/", 100_000, 50, 256),
     "list": Data("registry/", 100_000, 1000, 1024),
     "million": Data("fill/", 1_000_000, 1000, 256, scatter=1),
     "lists": Data("large/", 100_000, 1000, 10_000),
+    "snapshot": Data("backup/", 1_000_000, 1000, 2048),
 }
-QUICK = {"kv": 10_000, "list": 10_000, "million": 50_000, "lists": 5_000}
+QUICK = {"kv": 10_000, "list": 10_000, "million": 50_000, "lists": 5_000, "snapshot": 10_000}
 SLOW_CLIENTS = 5
 SLOW_PACE = 50_000_000
 RESTARTS = 3
 COMPACTION_RATE = 2000
 COMPACTION_SECONDS = 20
+SNAPSHOT_PUT_RATE = 1000
+SNAPSHOT_SECONDS = 30
 # What a server may need of memory for each byte that the slow lists ask for: etcd holds the pairs and their encoding.
 LIST_MEMORY_FACTOR = 3
 
@@ -205,7 +213,59 @@ def slow_lists(server, data, settings):
     return answer
 
 
-SPECIAL = {"memory_100k": memory_100k, "restart_1m": restart, "compaction_1m": compaction, "slow_lists": slow_lists}
+def save(server, folder, taken):
+    """One snapshot with the stock client; appends bytes, seconds and the server's CPU seconds."""
+    etcdctl = machine.find_server("etcd")[1].with_name("etcdctl")
+    path = os.path.join(folder, "snapshot.db")
+    command = [etcdctl, f"--endpoints={server.target}", "--dial-timeout=60s", "--command-timeout=600s", "snapshot", "save", path]
+    cpu, begun = cpu_seconds(server.pid), time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed(f"etcdctl snapshot save: {done.stderr.strip()[-500:]}")
+    taken.append({"bytes": os.path.getsize(path), "seconds": time.monotonic() - begun, "cpu_seconds": cpu_seconds(server.pid) - cpu})
+
+
+def cpu_seconds(pid):
+    """User and system time of a process so far."""
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def snapshot(server, data, settings):
+    """Snapshots alone, then the same open-loop puts without them and meanwhile. Saved to memory, so that the disk is the server's."""
+    seconds = 4 if settings.quick else SNAPSHOT_SECONDS
+    common = {"target": server.target, "pid": server.pid, "seed": settings.seed, "connections": 10, "rate": SNAPSHOT_PUT_RATE,
+              "seconds": seconds, "warmup": settings.warmup, **data.options()}  # fmt: skip
+    shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with tempfile.TemporaryDirectory(dir=shared) as folder:
+        alone, meanwhile, failures, over = [], [], [], threading.Event()
+        for _ in range(3):
+            save(server, folder, alone)
+        without = load("put", **common)
+
+        def one_after_the_other():
+            try:
+                while not over.is_set():
+                    save(server, folder, meanwhile)
+            except Failed as failed:
+                failures.append(failed)
+
+        saver = threading.Thread(target=one_after_the_other)
+        saver.start()
+        try:
+            during = load("put", **common)
+        finally:
+            over.set()
+            saver.join()
+    if failures:
+        raise failures[0]
+    expect_clean(during)
+    during["without"], during["snapshots"], during["snapshots_meanwhile"] = without, alone, meanwhile
+    return during
+
+
+SPECIAL = {"memory_100k": memory_100k, "restart_1m": restart, "compaction_1m": compaction, "slow_lists": slow_lists,
+           "snapshot_2g": snapshot}
 FILLS = {"list": "fill_100k", "million": "fill_1m"}
 
 

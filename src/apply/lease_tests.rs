@@ -43,6 +43,7 @@ impl Store {
             Command::Put(put) => builder.push(Kind::Put, &put.encode_to_vec()),
             Command::DeleteRange(delete) => builder.push(Kind::DeleteRange, &delete.encode_to_vec()),
             Command::Alarm(alarm) => builder.push(Kind::Alarm, &alarm.encode_to_vec()),
+            Command::Downgrade(info) => builder.push(Kind::Downgrade, &info.encode_to_vec()),
             Command::Txn(_) | Command::Compact(_) | Command::Noop => panic!("not here"),
         }
         let index = pin(&self.tree).stamp().applied_index.next();

@@ -7,6 +7,7 @@
 
 use super::lease;
 use crate::alarm::{self, Effect, Refusal, Standing};
+use crate::cluster;
 use crate::command::{AlarmRequest, AlarmResponse, Command, LeaseCommand, Outcome, Response};
 use crate::mvcc::{Error, Want, Writer, check};
 use crate::types::Term;
@@ -35,6 +36,10 @@ pub(super) fn execute(
         Command::Noop => Response::Noop,
         Command::Lease(command) => Response::Lease(lease::execute(writer, term, command)?),
         Command::Alarm(request) => Response::Alarm(change_alarm(writer, standing, request)?),
+        Command::Downgrade(info) => {
+            cluster::set_downgrade(writer.tree(), info).map_err(of_cluster)?;
+            Response::Downgrade
+        }
     };
     let after = writer.position();
     assert!(after.current == before.current || after.current == before.current.next(), "a command is one revision");
@@ -51,7 +56,9 @@ fn effect(command: &Command) -> Effect {
         // As with etcd, a corrupt cluster keeps its leases, expired or not; what is left of them may be noted.
         Command::Lease(LeaseCommand::Grant(_)) => Effect::Adds,
         Command::Lease(LeaseCommand::Revoke(_) | LeaseCommand::Expire(_)) => Effect::Changes,
-        Command::Noop | Command::Alarm(_) | Command::Lease(LeaseCommand::Checkpoint(_)) => Effect::Nothing,
+        Command::Noop | Command::Alarm(_) | Command::Downgrade(_) | Command::Lease(LeaseCommand::Checkpoint(_)) => {
+            Effect::Nothing
+        }
     }
 }
 
@@ -76,5 +83,13 @@ pub(super) fn of_alarm(error: alarm::Error) -> Error {
     match error {
         alarm::Error::Damaged => Error::Damaged("an alarm"),
         alarm::Error::Tree(error) => Error::Tree(error),
+    }
+}
+
+/// The same for what the members agreed on.
+fn of_cluster(error: cluster::Error) -> Error {
+    match error {
+        cluster::Error::Damaged => Error::Damaged("a downgrade"),
+        cluster::Error::Tree(error) => Error::Tree(error),
     }
 }

@@ -31,6 +31,7 @@ fn push(builder: &mut BatchBuilder, command: &Command) {
             builder.push(kind, &payload);
         }
         Command::Alarm(alarm) => builder.push(Kind::Alarm, &alarm.encode_to_vec()),
+        Command::Downgrade(info) => builder.push(Kind::Downgrade, &info.encode_to_vec()),
     }
 }
 

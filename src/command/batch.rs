@@ -15,7 +15,10 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{AlarmRequest, CompactionRequest, DeleteRangeRequest, LeaseCommand, LeaseExpiry, PutRequest, TxnRequest};
+use super::{
+    AlarmRequest, CompactionRequest, DeleteRangeRequest, DowngradeInfo, LeaseCommand, LeaseExpiry, PutRequest,
+    TxnRequest,
+};
 use crate::codec::{self, Reader, put_varint, varint_length};
 use crate::limits::BATCH_COMMANDS_MAX;
 use crate::types::{BootNonce, MemberId};
@@ -45,6 +48,8 @@ pub enum Kind {
     Noop = 5,
     /// `AlarmRequest`.
     Alarm = 10,
+    /// `DowngradeInfo`.
+    Downgrade = 11,
     /// `LeaseGrantRequest`, its id chosen and its time to live raised to the shortest.
     LeaseGrant = 16,
     /// `LeaseRevokeRequest`.
@@ -65,6 +70,7 @@ impl Kind {
             Self::Compact => 4,
             Self::Noop => 5,
             Self::Alarm => 10,
+            Self::Downgrade => 11,
             Self::LeaseGrant => 16,
             Self::LeaseRevoke => 17,
             Self::LeaseExpire => 18,
@@ -73,7 +79,7 @@ impl Kind {
     }
 
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Put,
         Self::DeleteRange,
         Self::Txn,
@@ -84,6 +90,7 @@ impl Kind {
         Self::LeaseRevoke,
         Self::LeaseExpire,
         Self::LeaseCheckpoint,
+        Self::Downgrade,
     ];
 
     /// Its place in `ALL`.
@@ -99,6 +106,7 @@ impl Kind {
             Self::LeaseRevoke => 7,
             Self::LeaseExpire => 8,
             Self::LeaseCheckpoint => 9,
+            Self::Downgrade => 10,
         }
     }
 
@@ -111,6 +119,7 @@ impl Kind {
             4 => Some(Self::Compact),
             5 => Some(Self::Noop),
             10 => Some(Self::Alarm),
+            11 => Some(Self::Downgrade),
             16 => Some(Self::LeaseGrant),
             17 => Some(Self::LeaseRevoke),
             18 => Some(Self::LeaseExpire),
@@ -135,6 +144,8 @@ pub enum Command {
     Noop,
     /// Raises or disarms an alarm.
     Alarm(AlarmRequest),
+    /// Enables or cancels a downgrade.
+    Downgrade(DowngradeInfo),
     /// About leases.
     Lease(LeaseCommand),
 }
@@ -149,6 +160,7 @@ impl Command {
             Self::Compact(_) => Kind::Compact,
             Self::Noop => Kind::Noop,
             Self::Alarm(_) => Kind::Alarm,
+            Self::Downgrade(_) => Kind::Downgrade,
             Self::Lease(command) => command.kind(),
         }
     }
@@ -362,6 +374,7 @@ fn decode(kind: Kind, payload: Bytes) -> Result<Command, Malformed> {
         Kind::Txn => Command::Txn(TxnRequest::decode(payload).map_err(malformed)?),
         Kind::Compact => Command::Compact(CompactionRequest::decode(payload).map_err(malformed)?),
         Kind::Alarm => Command::Alarm(AlarmRequest::decode(payload).map_err(malformed)?),
+        Kind::Downgrade => Command::Downgrade(DowngradeInfo::decode(payload).map_err(malformed)?),
         Kind::Noop if payload.is_empty() => Command::Noop,
         Kind::Noop => return Err(Malformed::Payload(kind)),
         Kind::LeaseGrant => LeaseCommand::Grant(Message::decode(payload).map_err(malformed)?).into(),

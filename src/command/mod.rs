@@ -18,8 +18,8 @@ pub use outcome::{Outcome, Response};
 // The messages that commands carry, so that the layers below the front need not name the generated modules.
 pub use crate::proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmResponse, AlarmType, CompactionRequest, Compare, DeleteRangeRequest,
-    DeleteRangeResponse, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
-    PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
-    alarm_request, compare, range_request, request_op, response_op,
+    DeleteRangeResponse, DowngradeInfo, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest,
+    PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest,
+    TxnResponse, alarm_request, compare, range_request, request_op, response_op,
 };
 pub use crate::proto::mvccpb::KeyValue;

@@ -36,6 +36,8 @@ pub enum Response {
     Noop,
     /// To `Command::Alarm`: the alarm that was raised or disarmed, if there was one.
     Alarm(AlarmResponse),
+    /// To `Command::Downgrade`.
+    Downgrade,
     /// To `Command::Lease`.
     Lease(LeaseResponse),
 }

@@ -16,6 +16,7 @@ fn all_kinds() -> Vec<(Kind, Vec<u8>, Command)> {
     let nested = request_op::Request::RequestPut(put(b"k", b"v"));
     let txn = TxnRequest { success: vec![RequestOp { request: Some(nested) }], ..Default::default() };
     let alarm = AlarmRequest { action: 1, member_id: 7, alarm: 1 };
+    let info = DowngradeInfo { enabled: true, target_version: "3.6.0".to_owned() };
     let compact = CompactionRequest { revision: 7, physical: true };
     [
         (Kind::Put, put(b"k", &[7; 300]).encode_to_vec(), Command::Put(put(b"k", &[7; 300]))),
@@ -27,6 +28,7 @@ fn all_kinds() -> Vec<(Kind, Vec<u8>, Command)> {
     ]
     .into_iter()
     .chain(lease_kinds())
+    .chain([(Kind::Downgrade, info.encode_to_vec(), Command::Downgrade(info))])
     .collect()
 }
 
@@ -50,7 +52,7 @@ fn sample() -> Bytes {
     for (kind, payload, _) in all_kinds() {
         builder.push(kind, &payload);
     }
-    assert_eq!(builder.count(), 10);
+    assert_eq!(builder.count(), 11);
     let length = builder.len_bytes();
     let bytes = builder.finish();
     assert_eq!(bytes.len(), length);
@@ -60,7 +62,7 @@ fn sample() -> Bytes {
 #[test]
 fn every_kind_round_trips_with_its_sequence() {
     let batch = Batch::parse(sample()).unwrap();
-    assert_eq!((batch.proposer, batch.nonce, batch.count()), (MemberId(0xabc), BootNonce(99), 10));
+    assert_eq!((batch.proposer, batch.nonce, batch.count()), (MemberId(0xabc), BootNonce(99), 11));
     let found: Vec<_> = batch.iter().map(Result::unwrap).collect();
     let expected: Vec<_> = (1000..).zip(all_kinds().into_iter().map(|(_, _, command)| command)).collect();
     assert_eq!(found, expected);

@@ -19,6 +19,8 @@ pub struct Config {
     pub wal_dir: Option<PathBuf>,
     /// Where to listen.
     pub listen: Listen,
+    /// TLS of the client listeners.
+    pub tls: super::ClientTls,
     /// What to tell others.
     pub advertise: Advertise,
     /// `--initial-cluster`, as text: it is only read at a member's first start.
@@ -164,10 +166,10 @@ pub struct RequestBounds {
 pub struct GrpcKeepalive {
     /// `--grpc-keepalive-min-time`: a client that pings more often is turned away.
     pub client_ping_min: Duration,
-    /// `--grpc-keepalive-interval`; nothing when zero.
-    pub server_ping_interval: Option<Duration>,
-    /// `--grpc-keepalive-timeout`; nothing when zero.
-    pub server_ping_timeout: Option<Duration>,
+    /// `--grpc-keepalive-interval`.
+    pub server_ping_interval: Duration,
+    /// `--grpc-keepalive-timeout`.
+    pub server_ping_timeout: Duration,
 }
 
 /// What `--auto-compaction-retention` counts.

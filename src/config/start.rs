@@ -76,32 +76,28 @@ pub(super) fn cluster_of_one(config: &Config) -> String {
 
 /// Refuses listeners that cannot be served, in etcd's words where it has any. Run it before anything is written to disk.
 pub fn check_start(config: &Config) -> Result<(), String> {
-    if let Some(url) = config.listen.peer.iter().find(|url| url.scheme().is_secure()) {
+    let (listen, tls) = (&config.listen, &config.tls);
+    tls.check_suites()?;
+    if let Some(url) = listen.peer.iter().find(|url| url.scheme().is_secure()) {
         return Err(format!("cannot listen on TLS for {}: KeyFile and CertFile are not presented", url.address()));
     }
-    if let Some(url) =
-        config.listen.client.iter().chain(&config.listen.client_http).find(|url| url.scheme().is_secure())
-    {
+    let clients = listen.client.iter().chain(&listen.client_http);
+    if let Some(url) = clients.clone().find(|url| url.scheme().is_secure() && !tls.is_given()) {
         return Err(format!(
             "TLS key/cert (--cert-file, --key-file) must be provided for client url {url} with HTTPS scheme"
         ));
     }
-    if let Some(url) = config
-        .listen
-        .client_http
-        .iter()
-        .find(|url| config.listen.client.iter().any(|other| other.address() == url.address()))
-    {
+    let taken = |url: &Url| listen.client.iter().any(|other| other.address() == url.address());
+    if let Some(url) = listen.client_http.iter().find(|url| taken(url)) {
         return Err(format!(
             "cannot bind both --listen-client-urls and --listen-client-http-urls on the same url {url}"
         ));
     }
-    if config.listen.metrics.iter().any(|url| url.scheme().is_secure()) {
+    if listen.metrics.iter().any(|url| url.scheme().is_secure()) && !tls.is_given() {
         return Err("client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url".to_owned());
     }
-    let all = config.listen.client.iter().chain(&config.listen.peer);
-    if let Some(url) = all.into_iter().find(|url| url.scheme().is_unix()) {
-        return Err(format!("Unix sockets are not supported yet: {url}; listen on an address instead"));
+    if let Some(url) = listen.peer.iter().find(|url| url.scheme().is_unix()) {
+        return Err(format!("Unix sockets are not supported for peers yet: {url}; listen on an address instead"));
     }
     Ok(())
 }

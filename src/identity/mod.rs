@@ -12,4 +12,4 @@ mod version;
 pub use cluster::{BootstrapMember, InitialCluster, cluster_id, member_id};
 pub use host::{join_host_port, split_host_port};
 pub use url::{Scheme, Url, parse_urls};
-pub use version::{ETCD_CLUSTER_VERSION, ETCD_STORAGE_VERSION, ETCD_VERSION};
+pub use version::{ETCD_VERSION, Version};

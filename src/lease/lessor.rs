@@ -72,6 +72,9 @@ struct Slot {
     noting: bool,
     /// When the taking back of its checkpoint was asked for last, if that is not applied yet.
     taking_back: Option<Now>,
+    /// Whether it stands in `up`, and in `noting`.
+    in_up: bool,
+    in_noting: bool,
 }
 
 /// See the module's words.
@@ -86,10 +89,11 @@ pub struct Lessor {
     free: Vec<u32>,
     expiry: Wheel,
     checkpoints: Wheel,
-    /// Slots whose time seems up, in the order in which that was seen.
+    /// Slots whose time seems up, in the order in which that was seen. A number whose slot is not marked so is what is left
+    /// of a lease that is gone: to look for it there would cost a mass expiry the square of its leases.
     up: VecDeque<u32>,
     expire_at: Now,
-    /// Slots that are due for a checkpoint.
+    /// Slots that are due for a checkpoint; the same holds for them.
     noting: VecDeque<u32>,
     note_at: Now,
     /// Leases whose checkpoint is to be taken back.
@@ -170,7 +174,8 @@ impl Lessor {
     fn insert(&mut self, now: Now, lease: Lease) {
         assert!(lease.id.0 != 0, "0 is no lease");
         let deadline = now.after(seconds(lease.ttl_seconds));
-        let slot = Slot { lease, deadline, proposed: None, noting: false, taking_back: None };
+        let slot =
+            Slot { lease, deadline, proposed: None, noting: false, taking_back: None, in_up: false, in_noting: false };
         let number = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("leases are fewer than 2^32")
@@ -189,8 +194,6 @@ impl Lessor {
         self.expiry.remove(slot);
         self.checkpoints.remove(slot);
         self.slots[place(slot)] = None;
-        self.up.retain(|other| *other != slot);
-        self.noting.retain(|other| *other != slot);
         self.free.push(slot);
     }
 
@@ -224,7 +227,7 @@ impl Lessor {
         self.noting.clear();
         self.take_back.clear();
         for slot in self.slots.iter_mut().flatten() {
-            (slot.proposed, slot.noting, slot.taking_back) = (None, false, None);
+            *slot = Slot { proposed: None, noting: false, taking_back: None, in_up: false, in_noting: false, ..*slot };
         }
     }
 
@@ -307,7 +310,8 @@ impl Lessor {
         }
         while expired.len() < LEASE_EXPIRIES_PER_BATCH_MAX {
             let Some(number) = self.up.pop_front() else { break };
-            let Some(slot) = &mut self.slots[place(number)] else { continue };
+            let Some(slot) = self.slots[place(number)].as_mut().filter(|slot| slot.in_up) else { continue };
+            slot.in_up = false;
             assert!(slot.deadline <= now, "a lease that is up cannot be renewed");
             slot.proposed = Some(now);
             expired.push(slot.lease.id);
@@ -324,8 +328,9 @@ impl Lessor {
         self.due.clear();
         self.expiry.advance(tick(now), &mut self.due);
         for number in std::mem::take(&mut self.due) {
-            let Some(slot) = &self.slots[place(number)] else { continue };
+            let Some(slot) = &mut self.slots[place(number)] else { continue };
             if slot.deadline <= now {
+                slot.in_up = true;
                 self.up.push_back(number);
             } else {
                 self.expiry.set(number, tick_after(slot.deadline));
@@ -343,14 +348,19 @@ impl Lessor {
         }
         self.due.clear();
         self.checkpoints.advance(tick(now), &mut self.due);
-        self.noting.extend(self.due.drain(..));
+        for number in std::mem::take(&mut self.due) {
+            let Some(slot) = &mut self.slots[place(number)] else { continue };
+            slot.in_noting = true;
+            self.noting.push_back(number);
+        }
         if self.noting.is_empty() || now < self.note_at {
             return noted;
         }
         self.note_at = now.after(LEASE_CHECKPOINT_PAUSE);
         while noted.len() < LEASE_CHECKPOINTS_PER_BATCH_MAX {
             let Some(number) = self.noting.pop_front() else { break };
-            let Some(slot) = &mut self.slots[place(number)] else { continue };
+            let Some(slot) = self.slots[place(number)].as_mut().filter(|slot| slot.in_noting) else { continue };
+            slot.in_noting = false;
             let left = slot.deadline.since(now);
             let left_seconds = i64::try_from(left.as_nanos().div_ceil(1_000_000_000)).unwrap_or(i64::MAX);
             if slot.deadline <= now || slot.taking_back.is_some() {

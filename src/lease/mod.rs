@@ -12,6 +12,6 @@ mod wheel;
 pub use error::Error;
 pub use lessor::{Config, Lessor, Remaining, Renewal};
 pub use table::{
-    Change, Lease, all, attached, attached_count, checkpoint, exists, find, grant, reattach, remove, ttl_raised,
+    Change, Lease, all, attached, attached_count, checkpoint, exists, find, grant, page, reattach, remove, ttl_raised,
     ttl_seconds_min,
 };

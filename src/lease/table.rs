@@ -116,6 +116,30 @@ pub fn all(view: &View<'_>) -> Result<Vec<Lease>, Error> {
     Ok(leases)
 }
 
+/// At most `count_max` leases from the id `from` on, in the order in which etcd stores them: ids as unsigned numbers.
+pub fn page(view: &View<'_>, from: u64, count_max: usize) -> Result<Vec<Lease>, Error> {
+    assert!(count_max > 0, "a page of no leases would look like the end");
+    let mut leases = Vec::new();
+    let mut cursor = view.cursor(TreeId::Leases);
+    // Here negative ids stand first, there last.
+    for half in [0, 1 << 63] {
+        if from > half | (u64::MAX >> 1) {
+            continue;
+        }
+        cursor.seek(&lease_key(LeaseId(from.max(half).cast_signed())))?;
+        while let Some(cell) = cursor.cell()? {
+            let lease = Lease::parse(&cell)?;
+            if leases.len() == count_max || lease.id.0.cast_unsigned() & (1 << 63) != half {
+                break;
+            }
+            leases.push(lease);
+            cursor.next()?;
+        }
+    }
+    assert!(leases.is_sorted_by_key(|lease| lease.id.0.cast_unsigned()), "a cursor goes forward");
+    Ok(leases)
+}
+
 /// Keys that hang on a lease, behind `after`, at most `count_max` of them, in the order of the keys.
 pub fn attached(view: &View<'_>, id: LeaseId, after: Option<&[u8]>, count_max: usize) -> Result<Vec<Vec<u8>>, Error> {
     let prefix = lease_key(id);

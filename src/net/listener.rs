@@ -1,14 +1,15 @@
 //! Listening sockets: bound before any executor runs, accepted from on one of them, connections given out as values.
 //!
 //! Invariants
-//! - SO_REUSEPORT is never set: two servers on one port is an error at start, and connections are shared out by count
-//!   by whoever accepts them, not by the kernel's hash.
+//! - SO_REUSEPORT is set only if asked for: two servers on one port is an error at start, and connections are shared out
+//!   by count by whoever accepts them, not by the kernel's hash.
 //! - Every socket is non-blocking and closed on exec from its first moment.
 //! - Out of descriptors, a client is refused at once through the spare one; the accept loop never spins on it.
 //! - A Unix socket's file is removed when its listener goes.
 //!
 //! Must not know: HTTP, TLS, executors other than the one it was attached on.
 
+use super::entrance::Entrance;
 use super::socket::{Peer, Socket};
 use super::stream::Stream;
 use crate::limits;
@@ -79,27 +80,37 @@ impl Drop for SocketFile {
 pub struct Bound {
     listening: Listening,
     address: Address,
+    entrance: Entrance,
     file: Option<SocketFile>,
 }
 
 impl Bound {
-    /// Binds and listens. An address in use, by any process, is an error of kind `AddrInUse`.
+    /// Binds and listens, in plain and for everything. An address in use, by any process, is an error of kind `AddrInUse`.
     pub fn bind(address: &Address) -> io::Result<Self> {
+        Self::bind_as(address, Entrance::default(), false)
+    }
+
+    /// Binds and listens; with `reuse_port`, other processes may listen there too if they ask for it as well.
+    pub fn bind_as(address: &Address, entrance: Entrance, reuse_port: bool) -> io::Result<Self> {
         match address {
             Address::Tcp(socket_address) => {
-                let listener = TcpListener::bind(socket_address)?;
-                listener.set_nonblocking(true)?;
+                let listener = listen(socket_address, reuse_port)?;
                 let address = Address::Tcp(listener.local_addr()?);
-                Ok(Self { listening: Listening::Tcp(listener), address, file: None })
+                Ok(Self { listening: Listening::Tcp(listener), address, entrance, file: None })
             }
             Address::Unix(path) => {
                 remove_stale(path)?;
                 let listener = UnixListener::bind(path)?;
                 listener.set_nonblocking(true)?;
                 let file = Some(SocketFile(path.clone()));
-                Ok(Self { listening: Listening::Unix(listener), address: address.clone(), file })
+                Ok(Self { listening: Listening::Unix(listener), address: address.clone(), entrance, file })
             }
         }
+    }
+
+    /// What it is for.
+    pub fn entrance(&self) -> Entrance {
+        self.entrance
     }
 
     /// The address really bound: a port asked for as 0 is the kernel's choice here.
@@ -111,8 +122,22 @@ impl Bound {
     pub fn attach(self) -> io::Result<Listener> {
         let spare = self.listening.as_fd().try_clone_to_owned().ok();
         let watched = PollableFd::new(self.listening).map_err(io::Error::from)?;
-        Ok(Listener { watched, address: self.address, spare, _file: self.file })
+        let (address, entrance) = (self.address, self.entrance);
+        Ok(Listener { watched, address, entrance, spare, _file: self.file })
     }
+}
+
+/// SO_REUSEADDR is always set, as Go does: connections of a predecessor that linger are no hindrance.
+fn listen(address: &SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(*address), socket2::Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&(*address).into())?;
+    socket.listen(limits::LISTEN_BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Removes a socket file that no server answers on, as a crash leaves it; one that is answered, and any other file, is
@@ -131,6 +156,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 pub struct Listener {
     watched: PollableFd<Listening>,
     address: Address,
+    entrance: Entrance,
     /// A descriptor held back, so that when all others are in use a client can still be accepted in order to be
     /// refused: left in the backlog it would wake the loop for ever.
     spare: Option<OwnedFd>,
@@ -152,6 +178,11 @@ impl Listener {
         &self.address
     }
 
+    /// What it is for.
+    pub fn entrance(&self) -> Entrance {
+        self.entrance
+    }
+
     /// The next connection, ready to be attached on any executor. Only an error that will not pass is returned.
     pub async fn accept(&mut self) -> io::Result<Connection> {
         loop {
@@ -165,13 +196,17 @@ impl Listener {
         }
     }
 
+    fn accepted(&self, socket: Socket, peer: Peer) -> Connection {
+        Connection { socket, peer, entrance: self.entrance }
+    }
+
     fn accept_now(&self) -> Accepted {
         let accepted = match self.watched.get_ref() {
-            Listening::Tcp(listener) => listener
-                .accept()
-                .map(|(stream, address)| Connection { socket: Socket::Tcp(stream), peer: Peer::Tcp(address) }),
+            Listening::Tcp(listener) => {
+                listener.accept().map(|(stream, address)| self.accepted(Socket::Tcp(stream), Peer::Tcp(address)))
+            }
             Listening::Unix(listener) => {
-                listener.accept().map(|(stream, _)| Connection { socket: Socket::Unix(stream), peer: Peer::Unix })
+                listener.accept().map(|(stream, _)| self.accepted(Socket::Unix(stream), Peer::Unix))
             }
         };
         match accepted {
@@ -219,6 +254,7 @@ impl Listener {
 pub struct Connection {
     socket: Socket,
     peer: Peer,
+    entrance: Entrance,
 }
 
 impl Connection {
@@ -227,17 +263,22 @@ impl Connection {
         self.peer
     }
 
+    /// What it came in through.
+    pub fn entrance(&self) -> Entrance {
+        self.entrance
+    }
+
     /// A connection made by other means (a test, a client of ours) as if it had been accepted.
     pub fn from_tcp(stream: std::net::TcpStream) -> io::Result<Self> {
         let peer = Peer::Tcp(stream.peer_addr()?);
-        let connection = Self { socket: Socket::Tcp(stream), peer };
+        let connection = Self { socket: Socket::Tcp(stream), peer, entrance: Entrance::default() };
         connection.prepare()?;
         Ok(connection)
     }
 
     /// A connected Unix socket as if it had been accepted.
     pub fn from_unix(stream: UnixStream) -> io::Result<Self> {
-        let connection = Self { socket: Socket::Unix(stream), peer: Peer::Unix };
+        let connection = Self { socket: Socket::Unix(stream), peer: Peer::Unix, entrance: Entrance::default() };
         connection.prepare()?;
         Ok(connection)
     }

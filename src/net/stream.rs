@@ -4,7 +4,7 @@
 //! - A read or write is tried first and the reactor asked only when the socket has nothing, or no room.
 //! - At most one registration in each direction is outstanding; while one is, no system call is made in that direction.
 //!
-//! Must not know: what the bytes mean. TLS will wrap it through the same two traits.
+//! Must not know: what the bytes mean. TLS wraps it through the same two traits.
 
 use super::socket::{Peer, Socket};
 use crate::limits;

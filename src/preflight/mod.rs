@@ -6,9 +6,10 @@ mod kernel;
 mod network;
 mod problem;
 mod start;
+mod tls;
 
 pub use directory::DataDirectory;
 pub use kernel::{available_cores, check_kernel};
 pub use network::{bind_problem, default_host, resolve};
 pub use problem::Problem;
-pub use start::{Started, leave, start};
+pub use start::{Started, leave, read_file, start};

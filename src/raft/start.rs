@@ -9,7 +9,7 @@ use super::membership::Membership;
 use super::messages::Position;
 use super::storage::Window;
 use crate::limits::{
-    RAFT_APPLY_BYTES_MAX, RAFT_MESSAGE_BYTES_MAX, RAFT_MESSAGES_IN_FLIGHT_MAX, RAFT_UNCOMMITTED_BYTES_MAX,
+    RAFT_COMMITTED_BYTES_MAX, RAFT_MESSAGE_BYTES_MAX, RAFT_MESSAGES_IN_FLIGHT_MAX, RAFT_UNCOMMITTED_BYTES_MAX,
 };
 use crate::types::{BootNonce, MemberId, RaftIndex};
 use crate::wal::{Entry, HardState};
@@ -85,7 +85,7 @@ pub(super) fn library_config(config: &Config, applied: RaftIndex) -> raft::Confi
         check_quorum: true,
         pre_vote: true,
         max_uncommitted_size: RAFT_UNCOMMITTED_BYTES_MAX,
-        max_committed_size_per_ready: RAFT_APPLY_BYTES_MAX,
+        max_committed_size_per_ready: RAFT_COMMITTED_BYTES_MAX,
         ..raft::Config::default()
     }
 }

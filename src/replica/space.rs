@@ -63,7 +63,7 @@ pub(super) fn judge(facts: Facts, footprint: Footprint, kind: Kind) -> Space {
 /// Pages that must be free for it to be let in.
 pub(super) fn pages_wanted(facts: Facts, footprint: Footprint, kind: Kind) -> u64 {
     let reserved = match kind {
-        Kind::DeleteRange | Kind::Compact | Kind::Noop | Kind::Alarm => 0,
+        Kind::DeleteRange | Kind::Compact | Kind::Noop | Kind::Alarm | Kind::Downgrade => 0,
         Kind::LeaseRevoke | Kind::LeaseExpire | Kind::LeaseCheckpoint => 0,
         Kind::Put | Kind::Txn | Kind::LeaseGrant => facts.pages_reserved,
     };
@@ -76,7 +76,7 @@ impl Footprint {
         let length = proposal.payload.len();
         // The shortest write within a txn takes about 16 bytes.
         let writes = match proposal.kind {
-            Kind::Put | Kind::DeleteRange | Kind::Compact | Kind::Alarm => 1,
+            Kind::Put | Kind::DeleteRange | Kind::Compact | Kind::Alarm | Kind::Downgrade => 1,
             Kind::LeaseGrant | Kind::LeaseRevoke | Kind::LeaseExpire => 1,
             // The shortest checkpoint takes about 4 bytes.
             Kind::LeaseCheckpoint => (1 + length / 4).min(LEASE_CHECKPOINTS_PER_BATCH_MAX),

@@ -18,10 +18,10 @@ use crate::apply::{self, Applier, CommittedEntry, Payload};
 use crate::command::{DeleteRangeRequest, Kind, LeaseExpiry, LeaseRevokeRequest};
 use crate::lease::{self, Lease};
 use crate::limits::{
-    RAFT_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_CHECKPOINTS_TO_SETTLE,
-    REPLICA_COMPACT_PAUSE, REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_SPACE_RETRY,
-    REPLICA_SWEEP_LEAVES_PER_STEP, REPLICA_SWEEP_PAUSE, REPLICA_SWEEP_REST, REPLICA_SWEEP_REST_PART,
-    REPLICA_SWEEP_WAIT,
+    REPLICA_APPLY_BYTES_MAX, REPLICA_APPLY_ENTRIES_MAX, REPLICA_CHECKPOINT_SOON_PART, REPLICA_CHECKPOINTS_TO_SETTLE,
+    REPLICA_COMPACT_PAUSE, REPLICA_COMPACT_ROWS_PER_STEP, REPLICA_GROW_PAGES_MAX, REPLICA_REPLAY_BYTES_MAX,
+    REPLICA_REPLAY_ENTRIES_MAX, REPLICA_SPACE_RETRY, REPLICA_SWEEP_LEAVES_PER_STEP, REPLICA_SWEEP_PAUSE,
+    REPLICA_SWEEP_REST, REPLICA_SWEEP_REST_PART, REPLICA_SWEEP_WAIT,
 };
 use crate::mvcc::{self, Compaction, Position, Progress, compact_step, resume_compaction};
 use crate::raft::{Change, Driver, Membership, is_empty_entry, wide};
@@ -170,12 +170,19 @@ impl Store {
         want: impl FnMut(u64) -> bool,
         out: &mut Vec<apply::Answer>,
     ) -> Result<RaftIndex, Error> {
+        // Not after pages ran out: what did not fit is tried again in smaller parts.
+        let is_replay = self.resume_after.is_some() && self.stalls == 0;
+        let (entries_max, bytes_max) = if is_replay {
+            (REPLICA_REPLAY_ENTRIES_MAX, REPLICA_REPLAY_BYTES_MAX)
+        } else {
+            (REPLICA_APPLY_ENTRIES_MAX, REPLICA_APPLY_BYTES_MAX)
+        };
         let mut bytes = 0u64;
         let within = |entry: &&Entry| {
             bytes += wide(entry.data.len());
-            entry.kind == EntryKind::Normal && (bytes <= RAFT_APPLY_BYTES_MAX || entry.index == self.first_index())
+            entry.kind == EntryKind::Normal && (bytes <= bytes_max || entry.index == self.first_index())
         };
-        let entries = self.backlog.iter().take(REPLICA_APPLY_ENTRIES_MAX).take_while(within).map(committed);
+        let entries = self.backlog.iter().take(entries_max).take_while(within).map(committed);
         let entries: Vec<_> = entries.collect();
         assert!(!entries.is_empty(), "the first entry is a batch");
         let applied = self.applier.apply(&mut self.tree, &entries, want, out).map_err(Error::Apply)?;

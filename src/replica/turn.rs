@@ -333,7 +333,8 @@ fn physical_revision(outcome: &Outcome) -> Option<Revision> {
         | Response::Txn(_)
         | Response::Noop
         | Response::Lease(_)
-        | Response::Alarm(_) => None,
+        | Response::Alarm(_)
+        | Response::Downgrade => None,
     }
 }
 

@@ -17,10 +17,10 @@ use super::exchange::{self, Call, Reply, Requests};
 use super::frame::Budget;
 use super::handler::Handler;
 use super::head::Head;
-use super::http1;
 use super::pings::{PingPolicy, Verdict};
 use super::shutdown::Seat;
 use super::wire::Wire;
+use super::{http1, http2};
 use crate::limits;
 use bytes::Bytes;
 use futures_lite::io::{AsyncRead, AsyncWrite};
@@ -28,12 +28,15 @@ use futures_lite::ready;
 use h2::server::{Builder, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What a TLS connection begins with, and no other.
+const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Serves one connection to its end. An error says how the client's side of it broke; nobody needs to act on it.
 pub async fn serve<T, H>(io: T, handler: H, shared: Shared) -> io::Result<()>
@@ -44,20 +47,35 @@ where
     shared.cells().connections_begun.count();
     let wire = Wire::new(io, shared.clone());
     let served = match sniff(&wire, &shared).await {
-        Ok(Protocol::Http2) => serve_http2(wire, handler, &shared).await,
-        Ok(Protocol::Http1) => http1::serve(wire, handler, &shared).await,
-        Ok(Protocol::None) => Ok(()),
+        Ok(Protocol::Http2) if handler.speaks_http2() => serve_http2(wire, handler, &shared).await,
+        Ok(Protocol::Http1) if handler.speaks_http1() => http1::serve(wire, handler, &shared).await,
+        Ok(Protocol::Tls) => Err(io::Error::other(SpokeTls)),
+        Ok(Protocol::Http1 | Protocol::Http2 | Protocol::None) => Ok(()),
         Err(error) => Err(error),
     };
     shared.cells().connections_ended.count();
     served
 }
 
+/// The client began a TLS handshake where none is expected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SpokeTls;
+
+impl fmt::Display for SpokeTls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("client sent a TLS handshake to a listener without TLS")
+    }
+}
+
+impl std::error::Error for SpokeTls {}
+
 /// What a connection's first bytes say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Protocol {
     Http2,
     Http1,
+    /// A handshake of TLS.
+    Tls,
     /// The client left, or the server stops, before it was said.
     None,
 }
@@ -74,6 +92,7 @@ async fn sniff<T: AsyncRead + AsyncWrite + Unpin>(wire: &Wire<T>, shared: &Share
             match polled {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok(())) if first.len() == had => return Poll::Ready(Ok(Protocol::None)),
+                Poll::Ready(Ok(())) if first[0] == TLS_HANDSHAKE => return Poll::Ready(Ok(Protocol::Tls)),
                 Poll::Ready(Ok(())) if !PREFACE.starts_with(&first) => return Poll::Ready(Ok(Protocol::Http1)),
                 Poll::Ready(Ok(())) if first.len() == PREFACE.len() => return Poll::Ready(Ok(Protocol::Http2)),
                 Poll::Ready(Ok(())) => {}
@@ -126,7 +145,7 @@ fn into_io(error: h2::Error) -> io::Error {
 
 /// Whether the client is there: asked after a long silence.
 #[derive(Debug)]
-enum Keepalive {
+enum Silence {
     /// Silence is measured from `reads`.
     Quiet { alarm: Alarm, reads: u64 },
     /// The client was asked and has until `alarm` to say anything.
@@ -143,7 +162,7 @@ struct Driver<T, H> {
     calls: Rc<Calls>,
     budget: Budget,
     pings: PingPolicy,
-    keepalive: Keepalive,
+    silence: Silence,
     shutdown: Option<Seat>,
     /// The machine is done; what is gathered must still leave.
     ended: Option<io::Result<()>>,
@@ -163,8 +182,8 @@ where
             handler,
             calls: Rc::default(),
             budget: Budget::default(),
-            pings: PingPolicy::default(),
-            keepalive: Keepalive::Quiet { alarm: Alarm::after(limits::KEEPALIVE_INTERVAL), reads },
+            pings: PingPolicy::new(shared.config().keepalive.client_interval_min),
+            silence: Silence::Quiet { alarm: Alarm::after(shared.config().keepalive.interval), reads },
             shutdown: Some(shared.shutdown().seat()),
             shared,
             ended: None,
@@ -200,6 +219,12 @@ where
     /// Begins a call, as a task of its own.
     fn begin(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let (parts, stream) = request.into_parts();
+        if !self.handler.is_call(&parts) {
+            let open = Open::new(&self.calls, &self.shared);
+            let answering = http2::answer((parts, stream), (respond, open), self.handler.clone());
+            glommio::spawn_local(answering).detach();
+            return;
+        }
         match Head::parse(parts) {
             Ok(head) => {
                 let open = Open::new(&self.calls, &self.shared);
@@ -252,10 +277,11 @@ where
             // Its answer counts as any other byte read; this only takes it out.
             let _ = ping_pong.poll_pong(context);
         }
+        let config = self.shared.config().keepalive;
         loop {
-            let (alarm, reads, asked) = match &mut self.keepalive {
-                Keepalive::Quiet { alarm, reads } => (alarm, *reads, false),
-                Keepalive::Asked { alarm, reads } => (alarm, *reads, true),
+            let (alarm, reads, asked) = match &mut self.silence {
+                Silence::Quiet { alarm, reads } => (alarm, *reads, false),
+                Silence::Asked { alarm, reads } => (alarm, *reads, true),
             };
             if alarm.poll(context).is_pending() {
                 return None;
@@ -264,11 +290,11 @@ where
             if asked && !spoke {
                 return Some(Err(io::ErrorKind::TimedOut.into()));
             }
-            self.keepalive = if spoke {
-                Keepalive::Quiet { alarm: Alarm::after(limits::KEEPALIVE_INTERVAL), reads: reads_now }
+            self.silence = if spoke {
+                Silence::Quiet { alarm: Alarm::after(config.interval), reads: reads_now }
             } else {
                 self.ask();
-                Keepalive::Asked { alarm: Alarm::after(limits::KEEPALIVE_TIMEOUT), reads: reads_now }
+                Silence::Asked { alarm: Alarm::after(config.timeout), reads: reads_now }
             };
         }
     }

@@ -314,6 +314,24 @@ pub(super) fn refuse(respond: SendResponse<Bytes>, refusal: &Refusal) {
     only_trailers(respond, refusal.http, GRPC, &refusal.status);
 }
 
+/// Sends the answer to a request that is no call: headers, body, end.
+pub(super) async fn respond_plainly(mut respond: SendResponse<Bytes>, response: Response<Bytes>, open: Open) {
+    let (parts, body) = response.into_parts();
+    open.on_answer();
+    // An error, here and below, means that the client is gone.
+    let Ok(stream) = respond.send_response(Response::from_parts(parts, ()), body.is_empty()) else { return };
+    if body.is_empty() {
+        return;
+    }
+    let sending = Sending::Messages(stream);
+    let mut reply = Reply { sending, content_type: GRPC, deadline: None, given_up: false, open };
+    if reply.write(body).await.is_ok()
+        && let Some(stream) = reply.messages()
+    {
+        let _ = stream.send_data(Bytes::new(), true);
+    }
+}
+
 fn only_trailers(mut respond: SendResponse<Bytes>, http: StatusCode, content_type: HeaderValue, status: &Status) {
     let mut response = Response::new(());
     *response.status_mut() = http;

@@ -10,6 +10,7 @@ mod fuzz;
 mod handler;
 mod head;
 mod http1;
+mod http2;
 mod pings;
 mod shutdown;
 mod status;
@@ -20,8 +21,8 @@ mod tests;
 mod timeout;
 mod wire;
 
-pub use connection::serve;
-pub use context::{Config, Context};
+pub use connection::{SpokeTls, serve};
+pub use context::{Config, Context, Keepalive};
 pub use exchange::{Answers, Call, Reply, Requests, framed};
 pub use fuzz::fuzz_connection;
 pub use handler::{Handler, HttpRequest, HttpResponse};

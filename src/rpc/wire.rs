@@ -157,6 +157,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             self.on_sent(count)?;
             inner.written.set(inner.written.get() + count);
         }
+        // A socket has taken them; what TLS makes of them may still be on the way.
+        ready!(Pin::new(&mut *inner.io.borrow_mut()).poll_flush(context))?;
         inner.written.set(0);
         if gathered.capacity() > 0 {
             inner.shared.give_buffer(std::mem::take(&mut *gathered));

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 endpoints of the client port: health, version, metrics.
+//! The HTTP endpoints: health, version, metrics.
 //!
 //! Invariants
 //! - Bodies, status codes and headers are those that etcd's Go server gives, final newlines included.
@@ -6,35 +6,73 @@
 //! Must not know: gRPC. The JSON gateway will stand beside this file.
 
 use super::member::Member;
+use super::router::Entry;
 use super::server::Service;
 use super::status::Error;
-use super::{alarm, metrics as page};
+use super::{alarm, downgrade, metrics as page, vars};
 use crate::command::{AlarmType, RangeRequest};
-use crate::identity::{ETCD_CLUSTER_VERSION, ETCD_STORAGE_VERSION, ETCD_VERSION};
+use crate::identity::{ETCD_VERSION, split_host_port};
 use crate::metrics::{self, RequestKind, Stopwatch};
 use crate::mvcc::{Scan, Work};
+use crate::net::Traffic;
 use crate::rpc::{HttpRequest as Request, HttpResponse as Response};
 use ::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CONTENT_TYPE,
-    HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CONTENT_TYPE, HOST,
+    HeaderValue, LOCATION, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
 use ::http::{Method, StatusCode};
 use bytes::Bytes;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// Answers one request.
-pub(super) async fn answer<M: Member>(service: Service<M>, request: Request) -> Response {
+/// Answers one request that came in as `entry` says.
+pub(super) async fn answer<M: Member>(service: Service<M>, request: Request, entry: Entry) -> Response {
+    if entry.traffic == Traffic::Metrics {
+        return match request.uri().path() {
+            "/version" => error(StatusCode::NOT_FOUND, "404 page not found"),
+            _ => route(&service, &request).await,
+        };
+    }
+    let access = service.access();
+    // A page of another site can make a browser call any address, but not as any host over TLS.
+    if !entry.secure {
+        let host = host_of(&request);
+        if !access.allows_host(&host) {
+            access.tell_of_host(&host);
+            return error(StatusCode::MISDIRECTED_REQUEST, &misdirected(&host));
+        }
+    }
+    let origin = access.origin_answer(request.headers().get(ORIGIN));
     let mut response = if *request.method() == Method::OPTIONS {
         Response::new(Bytes::new())
     } else {
         route(&service, &request).await
     };
-    let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, OPTIONS, PUT, DELETE"));
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("accept, content-type, authorization"));
+    if let Some(origin) = origin {
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, OPTIONS, PUT, DELETE"));
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let allowed = HeaderValue::from_static("accept, content-type, authorization");
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    }
     response
+}
+
+/// The host that a request is for, without its port.
+fn host_of(request: &Request) -> String {
+    let header = || request.headers().get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
+    let named = request.uri().authority().map(|authority| authority.as_str().to_owned()).or_else(header);
+    let named = named.unwrap_or_default();
+    split_host_port(&named).map(|(host, _)| host.to_owned()).unwrap_or(named)
+}
+
+/// What a client is told that named a host which is not allowed.
+fn misdirected(host: &str) -> String {
+    format!(
+        "\nThe request is for the host {host:?}, which this server does not answer to over plain HTTP.\n\n\
+         Use TLS, or name the host in the server's flag: --host-whitelist {host:?}\n\n\
+         This keeps other sites' pages from reaching the server by DNS rebinding (CVE-2018-5702).\n"
+    )
 }
 
 async fn route<M: Member>(service: &Service<M>, request: &Request) -> Response {
@@ -44,13 +82,12 @@ async fn route<M: Member>(service: &Service<M>, request: &Request) -> Response {
             let text = page::render(service);
             typed(text, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))
         }
-        "/health" | "/version" | "/livez" | "/readyz" if *request.method() != Method::GET => not_allowed(),
-        "/health" => health(service, &Query::of(request)).await,
-        "/version" => {
-            let (server, cluster, storage) = (ETCD_VERSION, ETCD_CLUSTER_VERSION, ETCD_STORAGE_VERSION);
-            let json = format!(r#"{{"etcdserver":"{server}","etcdcluster":"{cluster}","storage":"{storage}"}}"#);
-            typed(json, HeaderValue::from_static("application/json"))
+        "/health" | "/version" | "/livez" | "/readyz" | "/debug/vars" if *request.method() != Method::GET => {
+            not_allowed()
         }
+        "/health" => health(service, &Query::of(request)).await,
+        "/version" => version(service),
+        "/debug/vars" => typed(vars::render(service), HeaderValue::from_static("application/json; charset=utf-8")),
         "/livez" => checks(service, ("livez", &LIVEZ), &Query::of(request)).await,
         "/readyz" => checks(service, ("readyz", &READYZ), &Query::of(request)).await,
         _ => match named_check(path) {
@@ -78,8 +115,10 @@ impl Query {
         let mut serializable = None;
         for pair in request.uri().query().unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match name {
-                "exclude" if !value.is_empty() => query.exclude.push(value.to_owned()),
+            // A pair that is not encoded as it should be is left out, as Go does.
+            let (Some(name), Some(value)) = (unescaped(name), unescaped(value)) else { continue };
+            match name.as_str() {
+                "exclude" if !value.is_empty() => query.exclude.push(value),
                 "serializable" => {
                     serializable.get_or_insert(value == "true");
                 }
@@ -96,6 +135,23 @@ impl Query {
     }
 }
 
+/// A part of a query without its encoding.
+fn unescaped(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// `/health`: alarms, then the leader, then a read.
 async fn health<M: Member>(service: &Service<M>, query: &Query) -> Response {
     let reason = match judge(service, query).await {
@@ -107,7 +163,11 @@ async fn health<M: Member>(service: &Service<M>, query: &Query) -> Response {
         Err(why) => format!("RANGE ERROR:{}", service.status_of(why).message),
     };
     service.front().health_failures.count();
-    error(StatusCode::SERVICE_UNAVAILABLE, &format!(r#"{{"health":"false","reason":"{reason}"}}"#))
+    let output = format!(r#"{{"health":"false","reason":"{reason}"}}"#);
+    if let Some(logger) = service.member().logger() {
+        logger.warn("/health error", &[("output", output.clone().into()), ("status-code", 503u64.into())]);
+    }
+    error(StatusCode::SERVICE_UNAVAILABLE, &output)
 }
 
 /// Why the member is not healthy, if it is not.
@@ -219,6 +279,7 @@ async fn checks<M: Member>(service: &Service<M>, (group, checks): (&'static str,
         }
     }
     if failed {
+        tell_of_failure(service, group, &lines);
         return error(StatusCode::SERVICE_UNAVAILABLE, &lines);
     }
     if !query.verbose {
@@ -230,10 +291,29 @@ async fn checks<M: Member>(service: &Service<M>, (group, checks): (&'static str,
     response
 }
 
+/// Whoever looks after the member sees in its log what the prober saw.
+fn tell_of_failure<M: Member>(service: &Service<M>, group: &str, lines: &str) {
+    if let Some(logger) = service.member().logger() {
+        let path = format!("/{group}");
+        let fields = [("path", path.into()), ("reason", lines.to_owned().into()), ("status-code", 503u64.into())];
+        logger.error("Health check error", &fields);
+    }
+}
+
 fn typed(body: impl Into<Bytes>, content_type: HeaderValue) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
+}
+
+fn version<M: Member>(service: &Service<M>) -> Response {
+    let versions = match downgrade::now(service.member()) {
+        Ok(versions) => versions,
+        Err(damage) => return error(StatusCode::INTERNAL_SERVER_ERROR, &service.status_of(damage).message),
+    };
+    let (cluster, storage) = (versions.cluster(), versions.storage());
+    let json = format!(r#"{{"etcdserver":"{ETCD_VERSION}","etcdcluster":"{cluster}","storage":"{storage}"}}"#);
+    typed(json, HeaderValue::from_static("application/json"))
 }
 
 /// As Go's `http.Error` writes it.

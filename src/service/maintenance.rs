@@ -1,15 +1,18 @@
-//! Maintenance: Status and HashKV; Alarm stands in `alarm.rs`. The rest is still to come.
+//! Maintenance: Status, HashKV, Defragment and MoveLeader. `alarm.rs`, `snapshot.rs` and `downgrade.rs` have the rest.
 
-use super::alarm;
-use super::header;
 use super::member::Member;
+use super::pace::Pace;
 use super::server::Service;
 use super::status::{Error, NO_LEADER};
-use crate::identity::{ETCD_STORAGE_VERSION, ETCD_VERSION};
+use super::{alarm, downgrade, header};
+use crate::identity::ETCD_VERSION;
 use crate::limits;
 use crate::metrics::Stopwatch;
 use crate::mvcc::{HashKv, Work};
-use crate::proto::etcdserverpb::{DowngradeInfo, HashKvRequest, HashKvResponse, StatusRequest, StatusResponse};
+use crate::proto::etcdserverpb::{
+    DefragmentRequest, DefragmentResponse, DowngradeInfo, HashKvRequest, HashKvResponse, MoveLeaderRequest,
+    MoveLeaderResponse, StatusRequest, StatusResponse,
+};
 use crate::rpc;
 use crate::types::Revision;
 use bytes::Bytes;
@@ -18,6 +21,7 @@ use bytes::Bytes;
 pub(super) async fn status<M: Member>(service: Service<M>, _: StatusRequest, _: Bytes) -> Result<Bytes, Error> {
     let member = service.member();
     let status = member.status();
+    let versions = downgrade::now(member)?;
     let mut errors = Vec::new();
     if status.leader.0 == 0 {
         errors.push(NO_LEADER.to_owned());
@@ -34,9 +38,12 @@ pub(super) async fn status<M: Member>(service: Service<M>, _: StatusRequest, _: 
         errors,
         db_size_in_use: signed(status.used_bytes),
         is_learner: status.is_learner,
-        storage_version: ETCD_STORAGE_VERSION.to_owned(),
+        storage_version: versions.storage().to_string(),
         db_size_quota: signed(status.quota_bytes),
-        downgrade_info: Some(DowngradeInfo { enabled: false, target_version: String::new() }),
+        downgrade_info: Some(DowngradeInfo {
+            enabled: versions.downgrade.is_some(),
+            target_version: versions.downgrade.map_or_else(String::new, |target| target.to_string()),
+        }),
     }))
 }
 
@@ -49,12 +56,12 @@ pub(super) async fn hash_kv<M: Member>(service: Service<M>, request: HashKvReque
     let member = service.member();
     let watch = Stopwatch::start();
     let pinned = member.pin();
-    let mut hashing = HashKv::new(&pinned.view(), Revision(request.revision))?;
+    let (mut hashing, mut pace) = (HashKv::new(&pinned.view(), Revision(request.revision))?, Pace::start());
     let hashed = loop {
         if let Some(hashed) = hashing.step(&pinned.view(), &mut Work::cells(limits::HASH_CELLS_PER_STEP))? {
             break hashed;
         }
-        glommio::executor().yield_now().await;
+        pace.rest().await;
     };
     service.front().hash_revision.observe(watch.nanos());
     Ok(rpc::framed(&HashKvResponse {
@@ -63,4 +70,26 @@ pub(super) async fn hash_kv<M: Member>(service: Service<M>, request: HashKvReque
         compact_revision: hashed.compact_revision.0,
         hash_revision: hashed.hash_revision.0,
     }))
+}
+
+/// There is nothing to do: space that was freed is used again at once, and goes back to the file system online.
+pub(super) async fn defragment<M: Member>(service: Service<M>, _: DefragmentRequest, _: Bytes) -> Result<Bytes, Error> {
+    service.front().defragmentations.observe(0);
+    Ok(rpc::framed(&DefragmentResponse { header: None }))
+}
+
+/// Hands the leadership to another member. To hand it to the one that has it is done already; nobody else has a vote yet.
+pub(super) async fn move_leader<M: Member>(
+    service: Service<M>,
+    request: MoveLeaderRequest,
+    _: Bytes,
+) -> Result<Bytes, Error> {
+    let (leader, own) = (service.member().status().leader, service.member().identity().member_id);
+    if leader != own {
+        return Err(Error::NotLeader);
+    }
+    if request.target_id != own.0 {
+        return Err(Error::BadTransferee);
+    }
+    Ok(rpc::framed(&MoveLeaderResponse { header: None }))
 }

@@ -3,10 +3,10 @@
 //! Invariants
 //! - What stands here is what was counted or can be read at once; a scrape makes nobody wait.
 
-use super::alarm;
 use super::member::{Member, MemberStatus};
 use super::server::Service;
-use crate::identity::{ETCD_CLUSTER_VERSION, ETCD_VERSION};
+use super::{alarm, downgrade};
+use crate::identity::{ETCD_VERSION, Version};
 use crate::metrics::{Front, Page, Process, Registry, Type};
 use crate::mvcc::Position;
 use crate::tree::TreeId;
@@ -36,9 +36,10 @@ fn show_identity<M: Member>(service: &Service<M>, page: &mut Page) {
     let id = service.member().identity().member_id.to_string();
     let help = "Which version is running. 1 for 'server_version' label with current version.";
     page.family("etcd_server_version", Type::Gauge, help).value(&[("server_version", ETCD_VERSION)], 1);
-    let minor = ETCD_CLUSTER_VERSION.rsplit_once('.').map_or(ETCD_CLUSTER_VERSION, |(minor, _)| minor);
+    // What is wrong with the rows is told to whoever asks for the version itself.
+    let minor = downgrade::now(service.member()).map_or(Version::OWN, |versions| versions.cluster()).short();
     let help = "Which version is running. 1 for 'cluster_version' label with current cluster version";
-    page.family("etcd_cluster_version", Type::Gauge, help).value(&[("cluster_version", minor)], 1);
+    page.family("etcd_cluster_version", Type::Gauge, help).value(&[("cluster_version", &*minor)], 1);
     let help = "Server or member ID in hexadecimal format. 1 for 'server_id' label with current ID.";
     page.family("etcd_server_id", Type::Gauge, help).value(&[("server_id", &id)], 1);
     let known = page.family("etcd_network_known_peers", Type::Gauge, "The current number of known peers.");
@@ -87,7 +88,7 @@ fn show_consensus(registry: &Registry, status: &MemberStatus, id: &str, page: &m
         (
             "etcd_server_slow_apply_total",
             "The total number of slow apply requests (likely overloaded from slow disk).",
-            replica.slow_applies.get(),
+            replica.slow_applies.get() + registry.total(|front| front.slow_reads.get()),
         ),
         ("etcd_server_read_indexes_failed_total", "The total number of failed read indexes seen.", reads_failed),
         (

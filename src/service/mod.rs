@@ -1,7 +1,9 @@
 //! etcd's services, one file each: decode, check, call the member, encode.
 
+mod access;
 mod alarm;
 mod cluster;
+mod downgrade;
 #[cfg(test)]
 mod fake;
 mod header;
@@ -13,17 +15,23 @@ mod maintenance;
 mod member;
 mod metrics;
 mod observed;
+mod pace;
 mod quota;
 mod range;
 mod router;
 mod server;
+mod slow;
+mod snapshot;
 mod status;
 #[cfg(test)]
 mod tests;
+mod vars;
 mod watch;
 mod watches;
 
+pub use access::Access;
 pub use member::{Identity, Member, MemberRecord, MemberStatus, ProposeError, ReadError, Timeout};
-pub use router::serve_connection;
+pub use router::{Entry, serve_connection, serve_entered};
 pub use server::{Service, Settings};
+pub use status::text_of;
 pub use watches::Watches;

@@ -5,9 +5,12 @@
 
 use super::member::Member;
 use super::server::Service;
-use super::{alarm, cluster, health, http, kv, lease, maintenance, range, watch};
+use super::{alarm, cluster, downgrade, health, http, kv, lease, maintenance, range, snapshot, watch};
 use crate::metrics::Method;
+use crate::net::Traffic;
 use crate::rpc::{self, Call, Code, Handler, HttpRequest, HttpResponse, Status};
+use ::http::header::{CONTENT_TYPE, HeaderValue};
+use ::http::request::Parts;
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use std::future::Future;
 use std::io;
@@ -20,8 +23,38 @@ where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
     M: Member,
 {
+    serve_entered(stream, service, Entry::default()).await
+}
+
+/// Serves one accepted connection as the listener has it that it came in through.
+pub async fn serve_entered<T, M>(stream: T, service: Service<M>, entry: Entry) -> io::Result<()>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    M: Member,
+{
     let context = service.context().clone();
-    rpc::serve(stream, service, context).await
+    rpc::serve(stream, Entered { service, entry }, context).await
+}
+
+/// How a connection came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Entry {
+    /// What its listener serves.
+    pub traffic: Traffic,
+    /// Whether it goes through TLS.
+    pub secure: bool,
+}
+
+/// The services as one connection sees them.
+struct Entered<M> {
+    service: Service<M>,
+    entry: Entry,
+}
+
+impl<M> Clone for Entered<M> {
+    fn clone(&self) -> Self {
+        Self { service: self.service.clone(), entry: self.entry }
+    }
 }
 
 impl<M: Member> Service<M> {
@@ -43,17 +76,17 @@ impl<M: Member> Service<M> {
             Method::MaintenanceStatus => self.unary((call, method), true, maintenance::status).await,
             Method::MaintenanceHashKV => self.unary((call, method), false, maintenance::hash_kv).await,
             Method::MaintenanceAlarm => self.unary((call, method), false, alarm::alarm).await,
+            Method::MaintenanceHash => self.unary((call, method), false, snapshot::hash).await,
+            Method::MaintenanceSnapshot => Box::pin(snapshot::snapshot(self, call)).await,
+            Method::MaintenanceDefragment => self.unary((call, method), false, maintenance::defragment).await,
+            Method::MaintenanceMoveLeader => self.unary((call, method), false, maintenance::move_leader).await,
+            Method::MaintenanceDowngrade => self.unary((call, method), false, downgrade::downgrade).await,
             Method::MemberList => self.unary((call, method), false, cluster::member_list).await,
             Method::HealthCheck => self.unary((call, method), true, health::check).await,
             Method::HealthList => self.unary((call, method), true, health::list).await,
             Method::HealthWatch => Box::pin(health::watch(self, call)).await,
             // Still to come.
-            Method::MaintenanceDefragment
-            | Method::MaintenanceDowngrade
-            | Method::MaintenanceHash
-            | Method::MaintenanceMoveLeader
-            | Method::MaintenanceSnapshot
-            | Method::MemberAdd
+            Method::MemberAdd
             | Method::MemberPromote
             | Method::MemberRemove
             | Method::MemberUpdate
@@ -106,13 +139,32 @@ fn nowhere(path: &str) -> Status {
     Status::new(Code::Unimplemented, text)
 }
 
-impl<M: Member> Handler for Service<M> {
+impl<M: Member> Handler for Entered<M> {
     fn call(&self, call: Call) -> impl Future<Output = ()> + 'static {
-        self.clone().route(call)
+        self.service.clone().route(call)
     }
 
     fn request(&self, request: HttpRequest) -> impl Future<Output = HttpResponse> + 'static {
-        http::answer(self.clone(), request)
+        http::answer(self.service.clone(), request, self.entry)
+    }
+
+    fn speaks_http1(&self) -> bool {
+        self.entry.traffic.has_http()
+    }
+
+    /// In plain, HTTP/2 is for calls alone.
+    fn speaks_http2(&self) -> bool {
+        self.entry.secure || self.entry.traffic.has_grpc()
+    }
+
+    /// Through TLS a client may have chosen HTTP/2 for any request.
+    fn is_call(&self, request: &Parts) -> bool {
+        let says_grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+        match (self.entry.secure, self.entry.traffic) {
+            (false, _) | (true, Traffic::Grpc) => true,
+            (true, Traffic::Both) => request.headers.get(CONTENT_TYPE).is_some_and(says_grpc),
+            (true, Traffic::Http | Traffic::Metrics) => false,
+        }
     }
 }
 

@@ -5,9 +5,9 @@
 //! - No wildcard arm: a new error has to be given its answer.
 
 use super::member::{ProposeError, ReadError, Timeout};
-use crate::alarm;
 use crate::mvcc;
 use crate::rpc::{Answers, Code, Status};
+use crate::{alarm, backup, cluster};
 
 /// Why a call is not answered with success.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,12 +28,52 @@ pub(super) enum Error {
     NotForLearner,
     /// The metadata asks for a leader and there is none.
     NoLeader,
+    /// Only the leader can do this.
+    NotLeader,
+    /// The leadership cannot go to this member.
+    BadTransferee,
+    /// The cluster's version cannot be lowered so.
+    Downgrade(DowngradeRefusal),
     /// A command was not done.
     Propose(ProposeError),
     /// A read cannot be served.
     Read(ReadError),
     /// The health of a service that is not there.
     UnknownHealthService,
+}
+
+/// Why a downgrade is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum DowngradeRefusal {
+    /// The target is no version.
+    WrongFormat,
+    /// It is not one minor version below the cluster's.
+    InvalidTarget,
+    /// One is enabled.
+    InProgress,
+    /// Neither validated nor enabled nor canceled.
+    UnknownAction,
+}
+
+impl From<DowngradeRefusal> for Error {
+    fn from(refusal: DowngradeRefusal) -> Self {
+        Self::Downgrade(refusal)
+    }
+}
+
+impl From<cluster::Error> for Error {
+    fn from(error: cluster::Error) -> Self {
+        backup::Error::from(error).into()
+    }
+}
+
+impl From<backup::Error> for Error {
+    fn from(error: backup::Error) -> Self {
+        Self::Request(match error {
+            backup::Error::Store(error) => error,
+            backup::Error::File(_) => mvcc::Error::Damaged("rows differ from one look to the next"),
+        })
+    }
 }
 
 impl From<Status> for Error {
@@ -96,11 +136,19 @@ impl From<Error> for Status {
             }
             Error::NotForLearner => Self::new(Code::FailedPrecondition, "etcdserver: rpc not supported for learner"),
             Error::NoLeader => Self::new(Code::Unavailable, NO_LEADER),
+            Error::NotLeader => Self::new(Code::FailedPrecondition, "etcdserver: not leader"),
+            Error::BadTransferee => Self::new(Code::FailedPrecondition, "etcdserver: bad leader transferee"),
+            Error::Downgrade(refusal) => of_downgrade(refusal),
             Error::Propose(error) => of_proposal(&error),
             Error::Read(error) => of_read(error),
             Error::UnknownHealthService => Self::new(Code::NotFound, "unknown service"),
         }
     }
+}
+
+/// What a client would be told of a command that was not done, for the log.
+pub fn text_of(error: ProposeError) -> String {
+    Status::from(Error::Propose(error)).message.into_owned()
 }
 
 /// Also what `Status.errors` and `/health` say.
@@ -131,6 +179,17 @@ fn of_request(error: &mvcc::Error) -> Status {
         E::TooManyAlarms => (Code::Unknown, TOO_MANY),
         // A page that fails its checks is never served; the member's log says which.
         E::Damaged(_) | E::Tree(_) => (Code::DataLoss, CORRUPT),
+    };
+    Status::new(code, text)
+}
+
+fn of_downgrade(refusal: DowngradeRefusal) -> Status {
+    use DowngradeRefusal as R;
+    let (code, text) = match refusal {
+        R::WrongFormat => (Code::InvalidArgument, "etcdserver: wrong downgrade target version format"),
+        R::InvalidTarget => (Code::InvalidArgument, "etcdserver: invalid downgrade target version"),
+        R::InProgress => (Code::FailedPrecondition, "etcdserver: cluster has a downgrade job in progress"),
+        R::UnknownAction => (Code::Unknown, "etcdserver: unknown method"),
     };
     Status::new(code, text)
 }
@@ -183,7 +242,7 @@ mod tests {
     fn codes_and_texts_are_etcds() {
         use mvcc::Error as E;
         let request = |error| Error::Request(error);
-        let table: [(Error, u8, &str); 29] = [
+        let table: [(Error, u8, &str); 35] = [
             (request(E::EmptyKey), 3, "etcdserver: key is not provided"),
             (request(E::KeyNotFound), 3, "etcdserver: key not found"),
             (request(E::ValueProvided), 3, "etcdserver: value is provided"),
@@ -219,6 +278,12 @@ mod tests {
             (request(E::Corrupt), 15, "etcdserver: corrupt cluster"),
             (request(E::NoSpace), 8, "etcdserver: mvcc: database space exceeded"),
             (request(E::TooManyAlarms), 2, "etcdserver: too many requests"),
+            (Error::NotLeader, 9, "etcdserver: not leader"),
+            (Error::BadTransferee, 9, "etcdserver: bad leader transferee"),
+            (DowngradeRefusal::WrongFormat.into(), 3, "etcdserver: wrong downgrade target version format"),
+            (DowngradeRefusal::InvalidTarget.into(), 3, "etcdserver: invalid downgrade target version"),
+            (DowngradeRefusal::InProgress.into(), 9, "etcdserver: cluster has a downgrade job in progress"),
+            (DowngradeRefusal::UnknownAction.into(), 2, "etcdserver: unknown method"),
             (Error::NotForLearner, 9, "etcdserver: rpc not supported for learner"),
             (Error::UnknownHealthService, 5, "unknown service"),
         ];

@@ -10,11 +10,12 @@ use crate::command::{Kind, Outcome};
 use crate::disk::open::Paths;
 use crate::metrics::{self, Registry};
 use crate::replica::{LeaseAnswer, LeaseAsk, Refusal, TimeoutCause};
-use crate::service::{Identity, Member, MemberStatus, ProposeError, ReadError, Timeout, Watches};
+use crate::service::{Access, Identity, Member, MemberStatus, ProposeError, ReadError, Timeout, Watches};
 use crate::shard::clock::Clock;
 use crate::shard::front::Front;
 use crate::shard::mesh::Board;
 use crate::shard::report::DamageLog;
+use crate::tls::Keeper;
 use crate::tree::{Pinned, Reader};
 use crate::types::{Now, Revision, ShardId};
 use crate::{log, mvcc, watch};
@@ -36,6 +37,10 @@ pub struct Common {
     pub watch: watch::Config,
     /// What all shards count.
     pub registry: Arc<Registry>,
+    /// Certificates of the listeners, if any takes TLS.
+    pub tls: Option<Arc<Keeper>>,
+    /// Who may call over HTTP.
+    pub access: Access,
 }
 
 /// Cheap to clone: one for each connection.
@@ -60,6 +65,13 @@ impl LocalMember {
         let damage = DamageLog::new(common.logger.clone(), &common.paths.tree);
         let (clock, watches) = (Clock::start(), Watches::new(common.watch.clone()));
         Self(Rc::new(Inner { front, reader, common, watches, clock, damage, cells }))
+    }
+}
+
+impl LocalMember {
+    /// What this shard counts.
+    pub(super) fn cells(&self) -> &metrics::Front {
+        &self.0.cells
     }
 }
 
@@ -123,6 +135,10 @@ impl Member for LocalMember {
 
     fn on_damage(&self, error: &mvcc::Error) {
         self.0.damage.tell(error);
+    }
+
+    fn logger(&self) -> Option<&log::Logger> {
+        Some(&self.0.common.logger)
     }
 
     fn identity(&self) -> &Identity {

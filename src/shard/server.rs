@@ -19,21 +19,27 @@ use futures_lite::future::zip;
 use glommio::channels::shared_channel::{self, ConnectedReceiver, SharedReceiver, SharedSender};
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
 
+use crate::config::AutoCompaction;
 use crate::disk::log::LogFiles;
 use crate::disk::map::TreeFile;
-use crate::net::{Bound, Connection};
+use crate::mvcc::Position;
+use crate::net::{Bound, Channel, Connection, Doorman, Entrance, Listener, Security, Traffic};
 use crate::replica::Replica;
-use crate::rpc::Shutdown;
-use crate::service::{Service, Settings, serve_connection};
+use crate::rpc::{Shutdown, SpokeTls};
+use crate::service::{Entry, Member, Service, Settings, serve_entered};
+use crate::shard::compactor::compact_by_itself;
 use crate::shard::engine::{Engine, Files, Inbox};
 use crate::shard::front::Front;
 use crate::shard::link::{Link, send_gathered};
 use crate::shard::member::{Common, LocalMember};
 use crate::shard::mesh::{ToFront, ToReplica};
+use crate::shard::meter::Meter;
 use crate::shard::nudge::keep_nudging;
 use crate::shard::report::end_of_replica;
-use crate::shard::signals::StopSignals;
+use crate::shard::signals::{Asked, StopSignals};
+use crate::shard::supervisor;
 use crate::shard::telling::tell_watchers;
+use crate::tls::Failure;
 use crate::tree;
 use crate::types::ShardId;
 use crate::{limits, log};
@@ -52,6 +58,8 @@ pub struct Plan {
     pub common: Common,
     /// The services' bounds.
     pub settings: Settings,
+    /// What is compacted without being asked for.
+    pub auto_compaction: AutoCompaction,
     /// What ends the process.
     pub signals: StopSignals,
 }
@@ -126,16 +134,19 @@ struct Serving {
     member: LocalMember,
     service: Service<LocalMember>,
     shutdown: Shutdown,
+    doorman: Rc<Doorman>,
 }
 
 impl Serving {
     fn new(shard: ShardId, shared: &Arc<tree::Shared>, common: Common, settings: Settings) -> Self {
         let front = Rc::new(Front::default());
         let registry = Arc::clone(&common.registry);
+        let doorman = Rc::new(Doorman::new(common.tls.clone(), common.logger.clone()));
+        let access = common.access.clone();
         let member = LocalMember::new(Rc::clone(&front), shared.reader(shard), common, shard);
         let shutdown = Shutdown::default();
-        let service = Service::counted(member.clone(), settings, shutdown.clone(), (registry, shard));
-        Self { front, service, member, shutdown }
+        let service = Service::counted(member.clone(), settings, shutdown.clone(), (registry, shard), access);
+        Self { front, service, member, shutdown, doorman }
     }
 
     /// Tells this shard's watchers of changes from now on.
@@ -145,15 +156,32 @@ impl Serving {
 
     fn serve(&self, connection: Connection) {
         self.front.on_connection_opened();
-        let (front, service) = (Rc::clone(&self.front), self.service.clone());
+        let serving = self.clone();
         glommio::spawn_local(async move {
-            // What ended a connection concerns its client alone, who sees it too.
-            if let Ok(stream) = connection.attach() {
-                let _ = serve_connection(stream, service).await;
+            let (entrance, peer) = (connection.entrance(), connection.peer());
+            if let Some(channel) = serving.admit(connection).await {
+                let entry = Entry { traffic: entrance.traffic, secure: channel.is_secure() };
+                let served = serve_entered(channel, serving.service.for_peer(peer), entry).await;
+                // What else ended a connection concerns its client alone, who sees it too.
+                if served.is_err_and(|error| error.get_ref().is_some_and(|why| why.is::<SpokeTls>())) {
+                    serving.doorman.turned_away(peer, Failure::new(SpokeTls.to_string()));
+                }
             }
-            front.on_connection_closed();
+            serving.front.on_connection_closed();
         })
         .detach();
+    }
+
+    /// The connection as it can be spoken through. Handshakes that are not done when the server stops are not waited for.
+    async fn admit(&self, connection: Connection) -> Option<Channel> {
+        if connection.entrance().security == Security::Plain {
+            return connection.attach().ok().map(Channel::Plain);
+        }
+        let stopped = async {
+            self.shutdown.begun().await;
+            None
+        };
+        Box::pin(self.doorman.admit(connection).or(stopped)).await
     }
 
     /// Ends all connections: those that have calls open get a while to finish them.
@@ -271,12 +299,15 @@ async fn run_first(plan: Plan, ends: Vec<LinkEnds>, logger: log::Logger) -> Resu
         tasks.push(glommio::spawn_local(receive(at, receiver, Rc::clone(&inbox), Rc::clone(&shards))));
     }
     tasks.push(serving.tell_watchers());
+    let compacting = compact_by_itself(plan.auto_compaction, serving.member.clone(), logger.clone());
+    tasks.push(glommio::spawn_local(compacting));
     tasks.push(glommio::spawn_local(ring_for_own_front(Rc::clone(&serving.front), Rc::clone(&inbox))));
 
     let files = Files { log: Rc::new(LogFiles::new(&plan.common.paths.wal)), tree: plan.tree_file };
     let around = (Rc::clone(&inbox), Rc::clone(&serving.front), links);
     let Common { board, paths, registry, .. } = plan.common;
-    let told = (board, Arc::clone(registry.replica()));
+    let meter = Meter::new(Arc::clone(registry.replica()), plan.settings.slow_apply, logger.clone());
+    let told = (board, meter);
     let engine = Engine::new(plan.replica, around, files.clone(), told, logger.clone());
     let engine = glommio::spawn_local(engine.run());
 
@@ -310,28 +341,41 @@ type Accepting = Vec<glommio::Task<()>>;
 
 fn accept_all(listeners: Vec<Bound>, shards: &Rc<Shards>, logger: &log::Logger) -> io::Result<Accepting> {
     let mut tasks = Vec::new();
-    logger.info("ready to serve client requests", &[]);
     for bound in listeners {
-        let mut listener = bound.attach()?;
-        let (shards, logger) = (Rc::clone(shards), logger.clone());
-        let address = listener.address().to_string();
-        logger.info(
-            "serving client traffic insecurely; this is strongly discouraged!",
-            &[("traffic", "grpc+http".into()), ("address", address.into())],
-        );
-        tasks.push(glommio::spawn_local(async move {
-            loop {
-                match listener.accept().await {
-                    Ok(connection) => shards.share(connection),
-                    Err(error) => {
-                        logger.error("stopped accepting connections", &[("error", error.to_string().into())]);
-                        return;
-                    }
-                }
-            }
-        }));
+        let listener = bound.attach()?;
+        tell_of(&listener, logger);
+        tasks.push(glommio::spawn_local(accept(listener, Rc::clone(shards), logger.clone())));
     }
     Ok(tasks)
+}
+
+async fn accept(mut listener: Listener, shards: Rc<Shards>, logger: log::Logger) {
+    loop {
+        match listener.accept().await {
+            Ok(connection) => shards.share(connection),
+            Err(error) => {
+                logger.error("stopped accepting connections", &[("error", error.to_string().into())]);
+                return;
+            }
+        }
+    }
+}
+
+/// etcd's words for a listener that is served from now on.
+fn tell_of(listener: &Listener, logger: &log::Logger) {
+    let Entrance { traffic, security } = listener.entrance();
+    let address = listener.address().to_string();
+    if traffic == Traffic::Metrics {
+        let scheme = if security == Security::Tls { "https" } else { "http" };
+        return logger.info("serving metrics", &[("address", format!("{scheme}://{address}").into())]);
+    }
+    let fields = [("traffic", traffic.name().into()), ("address", address.into())];
+    if security != Security::Tls {
+        logger.info("serving client traffic insecurely; this is strongly discouraged!", &fields);
+    }
+    if security != Security::Plain {
+        logger.info("serving client traffic securely", &fields);
+    }
 }
 
 /// Accepts once the log is applied, so that no client is shown a state from before the last stop; ends when told to.
@@ -342,19 +386,29 @@ async fn serve_until_signal(
     shards: Rc<Shards>,
     logger: log::Logger,
 ) {
+    // Metrics tell of a member that serves nobody yet, too.
+    let (early, listeners): (Vec<_>, Vec<_>) =
+        listeners.into_iter().partition(|bound| bound.entrance().traffic == Traffic::Metrics);
+    let _early = accept_all(early, &shards, &logger)
+        .inspect_err(|error| logger.error("could not listen", &[("error", error.to_string().into())]));
     let accepting = async {
         while shards.serving.front.read_barrier().await.is_err() {
             logger.warn("waiting for a leader before clients are served", &[]);
         }
+        logger.info("ready to serve client requests", &[]);
         match accept_all(listeners, &shards, &logger) {
             // Held until this future is dropped, which ends the tasks and closes the listeners.
-            Ok(_accepting) => std::future::pending::<()>().await,
+            Ok(_accepting) => {
+                supervisor::ready(&logger);
+                std::future::pending::<()>().await;
+            }
             Err(error) => logger.error("could not listen", &[("error", error.to_string().into())]),
         }
     };
     let stopped = async {
-        match signals.stopped().await {
-            Ok(()) => logger.info("received signal; shutting down", &[]),
+        match signals.asked().await {
+            Ok(Asked::Stop) => logger.info("received signal; shutting down", &[]),
+            Ok(Asked::Quit) => quit(&shards, &logger),
             Err(error) => {
                 logger.error("cannot wait for signals", &[("error", error.to_string().into())]);
                 std::future::pending::<()>().await;
@@ -362,7 +416,27 @@ async fn serve_until_signal(
         }
     };
     stopped.or(accepting).await;
+    supervisor::stopping();
     shards.drain().await;
     inbox.put(crate::replica::Input::Stop);
     std::future::pending().await
+}
+
+/// Says what the process was at and ends it: what Go's runtime does for SIGQUIT, without the stacks.
+fn quit(shards: &Shards, logger: &log::Logger) -> ! {
+    let status = shards.serving.member.status();
+    let connections: u64 = shards.connections.borrow().iter().sum::<u64>() + shards.serving.front.connections();
+    let position = Position::of(&shards.serving.member.pin().stamp());
+    let fields = [
+        ("term", status.term.0.into()),
+        ("leader", status.leader.to_string().into()),
+        ("committed-index", status.committed.0.into()),
+        ("applied-index", status.applied.0.into()),
+        ("revision", position.current.0.into()),
+        ("compact-revision", position.compacted.0.into()),
+        ("connections", connections.into()),
+        ("db-size", status.file_bytes.into()),
+    ];
+    logger.fatal("received SIGQUIT; ending at once", &fields);
+    std::process::exit(2)
 }

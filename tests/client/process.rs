@@ -252,6 +252,11 @@ impl Server {
         self.log.wait(patience, |log| log.contains(text))
     }
 
+    /// Waits until it wrote so many lines that contain `text` since the last start.
+    pub(crate) fn await_lines(&self, text: &str, count: usize, patience: Duration) -> bool {
+        self.log.wait(patience, |log| log.matches(text).count() >= count)
+    }
+
     fn drain(&mut self) {
         for reader in self.readers.drain(..) {
             let _ = reader.join();

@@ -22,8 +22,7 @@ pub(super) const FLAGS: &[Flag] = &[
     metric("enable-pprof", Kind::Bool, "false", "Serve Go's profiles under /debug/pprof.")
         .without("there is no Go runtime to profile; use perf"),
     metric("metrics", Kind::Text, "basic", "`extensive` adds histograms of every gRPC method."),
-    metric("listen-metrics-urls", Kind::Urls, "", "More URLs to serve metrics and health on.")
-        .refused("more listeners for metrics"),
+    metric("listen-metrics-urls", Kind::Urls, "", "More URLs to serve metrics and health on."),
     trace("enable-distributed-tracing", Kind::Bool, "false", "Send traces to a collector."),
     trace("distributed-tracing-address", Kind::Text, "localhost:4317", "Address of the collector."),
     trace("distributed-tracing-service-name", Kind::Text, "etcd", "Name of the service in traces."),
@@ -43,9 +42,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "Least grave level that is written: debug, info, warn, error, panic or fatal.",
     ),
     log("log-format", Kind::Text, "json", "Form of a line: json or console."),
-    log("enable-log-rotation", Kind::Bool, "false", "Start a new log file when one is full.").refused("log rotation"),
-    log("log-rotation-config-json", Kind::Text, ROTATION, "When a log file is full and how many are kept.")
-        .not_yet("log rotation"),
-    log("warning-unary-request-duration", Kind::Duration, "300ms", "Time from which a request is logged as slow.")
-        .not_yet("the log of slow requests"),
+    log("enable-log-rotation", Kind::Bool, "false", "Start a new log file when one is full."),
+    log("log-rotation-config-json", Kind::Text, ROTATION, "When a log file is full and how many are kept."),
+    log("warning-unary-request-duration", Kind::Duration, "300ms", "Time from which a request is logged as slow."),
 ];

@@ -14,7 +14,7 @@ fn compare_answers(found: Result<Response, Error>, expected: Result<ModelAnswer,
         Response::DeleteRange(response) => ModelAnswer::Delete(response),
         Response::Txn(response) => ModelAnswer::Txn(response),
         Response::Compact { compacted, .. } => ModelAnswer::Compact(compacted.0),
-        Response::Noop | Response::Alarm(_) => ModelAnswer::Noop,
+        Response::Noop | Response::Alarm(_) | Response::Downgrade => ModelAnswer::Noop,
         Response::Lease(_) => unreachable!("no test here has leases granted"),
     });
     assert_eq!(found, expected, "{context}");

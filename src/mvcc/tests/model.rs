@@ -169,7 +169,7 @@ impl Model {
                 self.compacted = compact.revision;
                 ModelAnswer::Compact(compact.revision)
             }
-            Command::Noop | Command::Alarm(_) => ModelAnswer::Noop,
+            Command::Noop | Command::Alarm(_) | Command::Downgrade(_) => ModelAnswer::Noop,
             Command::Lease(_) => unreachable!("no test here has leases granted"),
         };
         self.current = self.seen();

@@ -36,7 +36,7 @@ pub(crate) fn run(tree: &mut Tree, command: &Command, want: Want) -> Result<Outc
         Command::DeleteRange(delete) => Response::DeleteRange(writer.delete_range(delete, want)?),
         Command::Txn(request) => Response::Txn(writer.txn(request, want)?),
         Command::Compact(compact) => Response::Compact { compacted: writer.compact(compact)?, physical_wait: false },
-        Command::Noop | Command::Alarm(_) => Response::Noop,
+        Command::Noop | Command::Alarm(_) | Command::Downgrade(_) => Response::Noop,
         Command::Lease(_) => unreachable!("no test here has leases granted"),
     };
     let position = writer.position();
