@@ -52,13 +52,11 @@ fn watched_and_leased_seeds_hold() {
     assert!(seen && leased || setting("RINGBOLT_SIM_SEED").is_some(), "{total:?}");
 }
 
-/// Seeds that found something once.
+/// A seed that once found something: the log was full at a start, and nothing made room in it.
 #[test]
-fn seeds_of_before_hold() {
-    for seed in [117, 264] {
-        let outcome = run(Options::draw(seed).with_watchers_and_leases());
-        assert!(outcome.is_ok(), "seed {seed}: {outcome:?}");
-    }
+fn a_full_log_at_the_start_holds() {
+    let outcome = run(Options::draw(117).with_watchers_and_leases());
+    assert!(outcome.is_ok(), "seed 117: {outcome:?}");
 }
 
 /// Runs the seeds that the environment asks for, or the first `count`, as `adapt` changes their options.
