@@ -609,6 +609,10 @@ pub const POLLS_PER_REGISTRATION_MAX: u32 = 64;
 /// first connection that ends.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 
+/// Time between two lines about clients that were refused for want of a descriptor. Stops those who come again at once from
+/// flooding the log.
+pub const REFUSED_LINE_INTERVAL: Duration = Duration::from_secs(10);
+
 // ---- rpc ----
 
 /// How long a new connection may take to say by its first bytes which protocol it speaks; grpc-go gives its handshake
@@ -636,8 +640,8 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Stops a client that opens many streams and finishes no message.
 pub const PARTIAL_BYTES_PER_CONNECTION_MAX: usize = 256 * 1024 * 1024;
 
-/// Streams open at once on one connection, whatever the flag says: each costs about 2 KiB before its request does
-/// anything. Watches need one each at most.
+/// Streams open at once on one connection, whatever the flag says: each costs up to `OPEN_STREAM_BYTES_MAX` before its
+/// request does anything. Watches need one each at most.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 16 * 1024;
 
 /// The header list of one request, as HTTP/2 counts it. Tokens and metadata are far smaller. Stops header floods,
@@ -658,12 +662,29 @@ pub const CALLS_PER_TURN_MAX: usize = 64;
 /// reader holds.
 pub const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
+/// Answers from this size on count as unread until they are sent; smaller ones are bounded by the streams.
+pub const ANSWER_COUNTED_BYTES_MIN: usize = 4096;
+
+/// Bytes of answers that wait for one connection's client, beyond which its next call waits with its work. Stops a client that
+/// asks on thousands of streams and reads nothing. Well above what a reading client has under way.
+pub const ANSWERS_UNREAD_PER_CONNECTION_MAX: usize = 16 * 1024 * 1024;
+
+/// The same for all connections of a shard, beyond which each gets `ANSWERS_UNREAD_SCARCE`. Stops many such clients.
+pub const ANSWERS_UNREAD_PER_SHARD_MAX: usize = 128 * 1024 * 1024;
+
+/// What may wait for one connection then: an answer at a time.
+pub const ANSWERS_UNREAD_SCARCE: usize = 64 * 1024;
+
 /// How long a client may take nothing of an answer that waits for it. Stops readers that hold old pages of the tree for
 /// ever.
 pub const SEND_STALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// Bytes gathered in one turn before they go to the socket: one system call for many small answers.
 pub const WRITE_GATHER_BYTES: usize = 64 * 1024;
+
+/// Bytes read from one connection before others have their turn. Stops floods of frames that need no answer from keeping an
+/// executor for themselves.
+pub const READ_PER_TURN_BYTES_MAX: usize = 256 * 1024;
 
 /// One read from a socket.
 pub const READ_BYTES: usize = 16 * 1024;
@@ -710,6 +731,30 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 const _: () =
     assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES, "one stream never fills more than its connection");
 const _: () = assert!(SEND_BUFFER_BYTES_MAX <= WRITE_GATHER_BYTES, "what one stream may send goes out in one write");
+
+// ---- rpc: what attacks may cost, as tests/abuse holds the server to it ----
+
+/// What floods of frames, resets, headers and dribbled messages by a handful of connections may cost: their windows, the
+/// streams that may be open, and what the allocator keeps of it.
+pub const FLOOD_BYTES_MAX: usize = 96 * 1024 * 1024;
+
+/// What an open stream whose request is not there may cost.
+pub const OPEN_STREAM_BYTES_MAX: usize = 8 * 1024;
+
+/// What clients that never finish a message may cost: each byte was sent, and a growing buffer may be twice its content.
+pub const PARTIAL_REQUESTS_BYTES_MAX: usize = 2 * PARTIAL_BYTES_PER_CONNECTION_MAX + FLOOD_BYTES_MAX;
+
+/// What two thousand connections that never come to a request may cost.
+pub const HALF_OPEN_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What a connection that was used a little may cost, its machine and task included; two thirds are the machine's buffers.
+pub const IDLE_CONNECTION_BYTES_MAX: usize = 48 * 1024;
+
+/// What answers that nobody reads may cost on two shards: a buffer may be twice what it holds.
+pub const UNREAD_ANSWERS_BYTES_MAX: usize = 2 * 2 * ANSWERS_UNREAD_PER_SHARD_MAX + FLOOD_BYTES_MAX;
+
+/// What watchers that nobody reads may cost on two shards.
+pub const UNREAD_EVENTS_BYTES_MAX: usize = 2 * WATCH_SHARD_BYTES_MAX + FLOOD_BYTES_MAX;
 
 // ---- service ----
 

@@ -186,11 +186,23 @@ impl Listener {
     /// The next connection, ready to be attached on any executor. Only an error that will not pass is returned.
     pub async fn accept(&mut self) -> io::Result<Connection> {
         loop {
+            if let Some(connection) = self.accept_or_refuse().await? {
+                return Ok(connection);
+            }
+        }
+    }
+
+    /// The same; nothing, each time when a client was refused for want of a descriptor.
+    pub async fn accept_or_refuse(&mut self) -> io::Result<Option<Connection>> {
+        loop {
             match self.accept_now() {
-                Accepted::Connection(connection) => return Ok(connection),
+                Accepted::Connection(connection) => return Ok(Some(connection)),
                 Accepted::Nothing => self.watched.readable().await.map_err(io::Error::from)?,
                 Accepted::Gone => {}
-                Accepted::NoDescriptors => self.refuse_one().await,
+                Accepted::NoDescriptors => {
+                    self.refuse_one().await;
+                    return Ok(None);
+                }
                 Accepted::Failed(error) => return Err(error),
             }
         }

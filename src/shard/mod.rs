@@ -1,5 +1,6 @@
 //! The executors, what crosses between them, and the replica's task on the first.
 
+mod admission;
 mod clock;
 mod compactor;
 mod engine;

@@ -27,6 +27,7 @@ use crate::net::{Bound, Channel, Connection, Doorman, Entrance, Listener, Securi
 use crate::replica::Replica;
 use crate::rpc::{Shutdown, SpokeTls};
 use crate::service::{Entry, Member, Service, Settings, serve_entered};
+use crate::shard::admission::Admission;
 use crate::shard::compactor::compact_by_itself;
 use crate::shard::engine::{Engine, Files, Inbox};
 use crate::shard::front::Front;
@@ -257,6 +258,11 @@ impl Shards {
         }
     }
 
+    /// Connections that are served now.
+    fn connections(&self) -> u64 {
+        self.connections.borrow().iter().sum::<u64>() + self.serving.front.connections()
+    }
+
     fn on_batch(&self, link: usize, batch: &ToReplica) {
         let mut counts = self.connections.borrow_mut();
         counts[link] = counts[link].checked_sub(batch.connections_closed).expect("closed only what was handed out");
@@ -350,9 +356,12 @@ fn accept_all(listeners: Vec<Bound>, shards: &Rc<Shards>, logger: &log::Logger) 
 }
 
 async fn accept(mut listener: Listener, shards: Rc<Shards>, logger: log::Logger) {
+    let mut admission = Admission::new(logger.clone());
     loop {
-        match listener.accept().await {
-            Ok(connection) => shards.share(connection),
+        match listener.accept_or_refuse().await {
+            Ok(Some(connection)) if admission.has_room(shards.connections()) => shards.share(connection),
+            // Whoever is refused sees the connection end, and may come again.
+            Ok(refused) => admission.refuse(refused, shards.connections()),
             Err(error) => {
                 logger.error("stopped accepting connections", &[("error", error.to_string().into())]);
                 return;
@@ -425,7 +434,6 @@ async fn serve_until_signal(
 /// Says what the process was at and ends it: what Go's runtime does for SIGQUIT, without the stacks.
 fn quit(shards: &Shards, logger: &log::Logger) -> ! {
     let status = shards.serving.member.status();
-    let connections: u64 = shards.connections.borrow().iter().sum::<u64>() + shards.serving.front.connections();
     let position = Position::of(&shards.serving.member.pin().stamp());
     let fields = [
         ("term", status.term.0.into()),
@@ -434,7 +442,7 @@ fn quit(shards: &Shards, logger: &log::Logger) -> ! {
         ("applied-index", status.applied.0.into()),
         ("revision", position.current.0.into()),
         ("compact-revision", position.compacted.0.into()),
-        ("connections", connections.into()),
+        ("connections", shards.connections().into()),
         ("db-size", status.file_bytes.into()),
     ];
     logger.fatal("received SIGQUIT; ending at once", &fields);
