@@ -118,7 +118,9 @@ where
     let machine = builder(shared).handshake::<_, Bytes>(wire.clone()).await.map_err(into_io)?;
     let mut driver = Driver::new(machine, wire.clone(), handler, shared.clone());
     let driven = poll_fn(|context| driver.poll(context)).await;
+    let calls = Rc::clone(&driver.calls);
     drop(driver);
+    calls.on_end();
     poll_fn(|context| wire.poll_close(context)).await?;
     driven
 }
@@ -199,6 +201,9 @@ where
                 Poll::Ready(ended) => Some(ended),
                 Poll::Pending => self.poll_health(context),
             };
+            if self.calls.on_sent(&self.shared) {
+                context.waker().wake_by_ref();
+            }
         }
         ready!(self.wire.end_turn(context))?;
         self.ended.take().map_or(Poll::Pending, Poll::Ready)

@@ -3,6 +3,7 @@
 //! Invariants
 //! - Of one executor only: plain cells, no locks. The counters are written here alone and may be read anywhere.
 
+use super::calls::Unread;
 use super::shutdown::Shutdown;
 use crate::limits;
 use crate::metrics::Front;
@@ -62,6 +63,7 @@ struct Inner {
     scratch: RefCell<Vec<u8>>,
     /// Write buffers that no connection needs at the moment.
     spare: RefCell<Vec<Vec<u8>>>,
+    unread: Unread,
 }
 
 /// What all connections of one executor share. Clones share it.
@@ -82,6 +84,7 @@ impl Context {
             cells,
             scratch: RefCell::new(vec![0; limits::READ_BYTES]),
             spare: RefCell::default(),
+            unread: Unread::default(),
         }))
     }
 
@@ -98,6 +101,11 @@ impl Context {
     /// This executor's counters.
     pub fn cells(&self) -> &Front {
         &self.0.cells
+    }
+
+    /// Bytes of answers of all connections that were not sent yet.
+    pub(super) fn unread(&self) -> &Unread {
+        &self.0.unread
     }
 
     /// Lends the read buffer; never across an await.

@@ -5,7 +5,8 @@
 //! - Headers are sent at most once and before any message; trailers end the stream and are the last thing sent.
 //! - Whoever waits for the client (its messages, its window) or for the server's work is released when the client
 //!   resets the stream, its connection ends, or the call's deadline passes.
-//! - What a slow reader makes us hold is at most `limits::SEND_BUFFER_BYTES_MAX` a stream beside one chunk.
+//! - What a slow reader makes us hold is at most `limits::SEND_BUFFER_BYTES_MAX` a stream beside one chunk, and together
+//!   `limits::ANSWERS_UNREAD_PER_CONNECTION_MAX` and what was begun before that was reached.
 //!
 //! Must not know: services, schemas.
 
@@ -198,6 +199,41 @@ impl Reply {
         self.guard(poll_fn(|context| requests.poll_next(context))).await?
     }
 
+    /// Waits until the client has read enough of its other answers to be given one more.
+    pub async fn room(&mut self) -> Result<(), Status> {
+        poll_fn(|context| match self.open.poll_room(context) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => self.poll_given_up(context).map(Err),
+        })
+        .await
+    }
+
+    /// Waits until the client takes more of this answer, so that no more of it is made than it takes.
+    pub async fn demand(&mut self) -> Result<(), Status> {
+        self.patiently(|reply, context| match reply.open.poll_room(context) {
+            Poll::Ready(()) => reply.poll_room(context, 1).map_ok(drop),
+            Poll::Pending => reply.poll_given_up(context).map(Err),
+        })
+        .await
+    }
+
+    /// Polls, but no longer than `limits::SEND_STALL_TIMEOUT`: then the client is given up.
+    async fn patiently<T>(
+        &mut self,
+        mut poll: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<Result<T, Status>>,
+    ) -> Result<T, Status> {
+        let mut stall = None;
+        poll_fn(|context| match poll(self, context) {
+            Poll::Pending => {
+                let stall = stall.get_or_insert_with(|| Alarm::after(limits::SEND_STALL_TIMEOUT));
+                self.given_up = stall.poll(context).is_ready();
+                if self.given_up { Poll::Ready(Err(Status::CANCELED)) } else { Poll::Pending }
+            }
+            ready => ready,
+        })
+        .await
+    }
+
     /// Lets others have their turn if it is time for that, and finds out whether anybody still waits.
     pub async fn turn(&mut self) -> Result<(), Status> {
         self.guard(glommio::executor().yield_if_needed()).await
@@ -221,6 +257,7 @@ impl Reply {
 
     /// Answers a call with one message, made by `frame::open` and `frame::seal`, and success.
     pub async fn message(mut self, framed: Bytes) {
+        let framed = self.open.count(framed);
         if framed.len() > limits::SEND_BUFFER_BYTES_MAX {
             return match self.write(framed).await {
                 Ok(()) => self.finish(Status::OK),
@@ -234,20 +271,18 @@ impl Reply {
         self.finish(Status::OK);
     }
 
+    /// As `write`, for a part of an answer: it counts as unread until it is sent.
+    pub async fn write_part(&mut self, bytes: Bytes) -> Result<(), Status> {
+        let bytes = self.open.count(bytes);
+        self.write(bytes).await
+    }
+
     /// Sends bytes of framed messages as the client's window allows. A client that takes none of them for
     /// `limits::SEND_STALL_TIMEOUT` is given up.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), Status> {
         while !bytes.is_empty() {
-            let mut stall = None;
-            let room = poll_fn(|context| match self.poll_room(context, bytes.len()) {
-                Poll::Pending => {
-                    let stall = stall.get_or_insert_with(|| Alarm::after(limits::SEND_STALL_TIMEOUT));
-                    self.given_up = stall.poll(context).is_ready();
-                    if self.given_up { Poll::Ready(Err(Status::CANCELED)) } else { Poll::Pending }
-                }
-                ready => ready,
-            });
-            let room = room.await?;
+            let wanted = bytes.len();
+            let room = self.patiently(|reply, context| reply.poll_room(context, wanted)).await?;
             let part = bytes.split_to(room.min(bytes.len()));
             let stream = self.messages().ok_or(Status::CANCELED)?;
             stream.send_data(part, false).map_err(|_| Status::CANCELED)?;
@@ -325,7 +360,7 @@ pub(super) async fn respond_plainly(mut respond: SendResponse<Bytes>, response: 
     }
     let sending = Sending::Messages(stream);
     let mut reply = Reply { sending, content_type: GRPC, deadline: None, given_up: false, open };
-    if reply.write(body).await.is_ok()
+    if reply.write_part(body).await.is_ok()
         && let Some(stream) = reply.messages()
     {
         let _ = stream.send_data(Bytes::new(), true);

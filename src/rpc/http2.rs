@@ -25,7 +25,10 @@ pub(super) async fn answer<H: Handler>(
     handler: H,
 ) {
     let mut response = match collect(body).await {
-        Some(body) => handler.request(HttpRequest::from_parts(parts, body)).await,
+        Some(body) => {
+            poll_fn(|context| open.poll_room(context)).await;
+            handler.request(HttpRequest::from_parts(parts, body)).await
+        }
         None => {
             let mut refused = HttpResponse::new(Bytes::from_static(b"http: request body too large\n"));
             *refused.status_mut() = http::StatusCode::PAYLOAD_TOO_LARGE;

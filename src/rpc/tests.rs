@@ -455,3 +455,67 @@ fn a_reader_whose_deadline_passes_is_reset_and_holds_nothing() {
         assert_eq!(stats.calls_begun.get(), stats.calls_ended.get());
     });
 }
+
+/// A client that never stops sending frames that nobody answers.
+struct Endless {
+    opening: &'static [u8],
+}
+
+impl futures_lite::io::AsyncRead for Endless {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buffer: &mut [u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        if !self.opening.is_empty() {
+            let count = buffer.len().min(self.opening.len());
+            buffer[..count].copy_from_slice(&self.opening[..count]);
+            self.opening = &self.opening[count..];
+            return std::task::Poll::Ready(Ok(count));
+        }
+        // Frames of a kind that nobody knows, nine zeros but for it.
+        let whole = buffer.len() / 9 * 9;
+        assert!(whole > 0, "a read of at least a frame's header");
+        buffer[..whole].chunks_mut(9).for_each(|frame| frame.copy_from_slice(&[0, 0, 0, 0x42, 0, 0, 0, 0, 0]));
+        std::task::Poll::Ready(Ok(whole))
+    }
+}
+
+impl futures_lite::io::AsyncWrite for Endless {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buffer: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Ready(Ok(buffer.len()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_client_that_never_pauses_leaves_others_their_turn() {
+    let executor = LocalExecutorBuilder::new(Placement::Unbound).make().unwrap();
+    executor.run(async {
+        let opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        let context = Context::new(Config::default(), Shutdown::default());
+        let serving = glommio::spawn_local(serve(Endless { opening }, Echo::default(), context.clone()));
+        for _ in 0..100 {
+            glommio::executor().yield_now().await;
+        }
+        assert!(context.cells().received_bytes.get() > 0, "it is being read");
+        serving.cancel().await;
+    });
+}

@@ -6,6 +6,7 @@
 //! Invariants
 //! - Bytes leave in the order written. `gathered` holds what no system call has taken yet.
 //! - The machine sees a flush as done at once during a turn; the task flushes in truth before it sleeps.
+//! - A turn reads a bounded number of bytes, however fast more of them come.
 //! - Idle, a connection holds no buffer here.
 //!
 //! Must not know: HTTP, but for the frame headers that `FrameScan` looks at.
@@ -35,6 +36,8 @@ struct Inner<T> {
     /// Whether everything written so far ends where the machine flushed: a frame's boundary.
     at_boundary: Cell<bool>,
     reads: Cell<u64>,
+    /// Bytes read in this turn.
+    turn_bytes: Cell<usize>,
 }
 
 /// A connection's bytes. Clones are the same connection.
@@ -65,6 +68,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             in_turn: Cell::default(),
             at_boundary: Cell::new(true),
             reads: Cell::default(),
+            turn_bytes: Cell::default(),
         }))
     }
 
@@ -96,6 +100,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     /// Begins a turn: writes are gathered until `end_turn`.
     pub(super) fn begin_turn(&self) {
         self.0.in_turn.set(true);
+        self.0.turn_bytes.set(0);
     }
 
     /// Ends a turn: what was gathered goes to the socket. `Pending` when the socket has no room for all of it; the
@@ -121,6 +126,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         take: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<()>> {
         let inner = &*self.0;
+        if inner.in_turn.get() && inner.turn_bytes.get() >= limits::READ_PER_TURN_BYTES_MAX {
+            // The machine would go on as long as there is something: others have their turn first.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let mut replay = inner.replay.borrow_mut();
         if !replay.is_empty() {
             let count = room.min(replay.len());
@@ -134,6 +144,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             let room = room.min(scratch.len());
             let count = ready!(Pin::new(&mut *inner.io.borrow_mut()).poll_read(context, &mut scratch[..room]))?;
             inner.reads.set(inner.reads.get() + 1);
+            inner.turn_bytes.set(inner.turn_bytes.get() + count);
             inner.shared.cells().received_bytes.add(count_of(count));
             self.seen(&scratch[..count]);
             take(&scratch[..count]);

@@ -122,6 +122,8 @@ async fn begin<M: Member>(service: &Service<M>, reply: &mut Reply, request: &Ran
     let member = service.member();
     if !request.serializable {
         reply.guard(member.read_barrier()).await??;
+        // Calls that came together got past the first look together.
+        reply.room().await?;
     }
     let watch = Stopwatch::start();
     let begun = look_up(member, reply, request).await;
@@ -211,6 +213,7 @@ impl Large {
             return Err(Error::ResponseTooLarge(length));
         }
         observed.on_message(length);
+        reply.demand().await?;
         let mut out = Vec::with_capacity(2 * limits::RANGE_CHUNK_BYTES);
         out.extend_from_slice(&frame::prefix(length));
         out.extend_from_slice(&head);
@@ -222,12 +225,15 @@ impl Large {
             }
             if progress == Progress::Done || out.len() >= limits::RANGE_CHUNK_BYTES {
                 sent += out.len();
-                let chunk = std::mem::replace(&mut out, Vec::with_capacity(2 * limits::RANGE_CHUNK_BYTES));
-                reply.write(Bytes::from(chunk)).await?;
+                reply.write_part(Bytes::from(std::mem::take(&mut out))).await?;
             }
             if progress == Progress::Done {
                 assert_eq!(sent, frame::PREFIX_BYTES + length, "the frame is as long as its prefix says");
                 return Ok(());
+            }
+            if out.is_empty() {
+                reply.demand().await?;
+                out.reserve(2 * limits::RANGE_CHUNK_BYTES);
             }
             reply.turn().await?;
         }
@@ -241,6 +247,9 @@ impl Large {
     ) -> Result<(), Error> {
         let mut part = Vec::new();
         loop {
+            if part.is_empty() {
+                reply.demand().await?;
+            }
             let progress = self.encode(&mut part)?;
             if progress == Progress::Done
                 && let Some(tail) = tail
@@ -251,7 +260,7 @@ impl Large {
             if progress == Progress::Done || part.len() >= limits::RANGE_CHUNK_BYTES {
                 let message = as_stream_message(&part);
                 observed.on_message(message.len() - frame::PREFIX_BYTES);
-                reply.write(message).await?;
+                reply.write_part(message).await?;
                 part.clear();
             }
             if progress == Progress::Done {

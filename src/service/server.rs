@@ -171,6 +171,7 @@ impl<M: Member> Service<M> {
         learner_serves: impl FnOnce(&R) -> bool,
     ) -> Result<(R, Bytes), Error> {
         let message = reply.only(requests, answers).await?;
+        reply.room().await?;
         self.front().message_received_bytes.add(u64::try_from(message.len()).unwrap_or(u64::MAX));
         let request = R::decode(message.clone()).map_err(|_| Error::Undecodable(answers))?;
         observed.on_request();
