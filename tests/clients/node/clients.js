@@ -139,7 +139,7 @@ async function errors(client) {
 
 async function maintenance(client) {
   assert.match((await client.maintenance.status()).version, /^3\./);
-  assert.deepEqual((await client.cluster.memberList()).members.map(member => member.name), ['one']);
+  assert.deepEqual((await client.cluster.memberList({})).members.map(member => member.name), ['one']);
 }
 
 /** A client without a certificate of its own gets nothing. */

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+)
+
+// result is the line of JSON that a load ends with.
+type result struct {
+	Writers         int     `json:"writers"`
+	Watchers        int     `json:"watchers"`
+	Seconds         float64 `json:"seconds"`
+	Changes         int64   `json:"changes"`
+	ChangesPerS     float64 `json:"changes_per_s"`
+	Errors          int64   `json:"errors"`
+	Events          int64   `json:"events"`
+	StorageCPU      float64 `json:"storage_cpu_s,omitempty"`
+	StorageCPUMicro float64 `json:"storage_cpu_us_per_change,omitempty"`
+}
+
+// counters are what the hands of a load add up.
+type counters struct{ changes, errors, events atomic.Int64 }
+
+// runLoad has writers make, change and remove objects for some seconds while watchers look on through the watch cache.
+func runLoad(ctx context.Context, o options, directory string) error {
+	endpoint, pid := o.endpoint, o.pid
+	if endpoint == "" {
+		store, err := startBackend(ctx, o.server, directory)
+		if err != nil {
+			return err
+		}
+		defer store.kill()
+		endpoint, pid = store.url(), store.command.Process.Pid
+	}
+	server, err := startAPIServer(ctx, filepath.Join(directory, "cached"), endpoint, true)
+	if err != nil {
+		return err
+	}
+	defer server.close()
+	if err := define(ctx, server, widgets, "Widget"); err != nil {
+		return err
+	}
+	loaded, stop := context.WithCancel(ctx)
+	defer stop()
+	var count counters
+	var hands sync.WaitGroup
+	for range o.watchers {
+		events, err := server.at(widgets, "load").Watch(loaded, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		hands.Add(1)
+		go func() {
+			defer hands.Done()
+			look(loaded, events, &count)
+		}()
+	}
+	before, _ := cpuOf(pid)
+	from := time.Now()
+	until, cancel := context.WithDeadline(loaded, from.Add(time.Duration(o.seconds)*time.Second))
+	defer cancel()
+	var writers sync.WaitGroup
+	for hand := range o.writers {
+		writers.Add(1)
+		go func() {
+			defer writers.Done()
+			write(until, server.at(widgets, "load"), hand, &count)
+		}()
+	}
+	writers.Wait()
+	took := time.Since(from).Seconds()
+	after, cpuError := cpuOf(pid)
+	stop()
+	hands.Wait()
+	r := result{
+		Writers: o.writers, Watchers: o.watchers, Seconds: took, Changes: count.changes.Load(),
+		Errors: count.errors.Load(), Events: count.events.Load(),
+	}
+	r.ChangesPerS = float64(r.Changes) / took
+	if cpuError == nil && r.Changes > 0 {
+		r.StorageCPU = float64(after-before) / 1e6
+		r.StorageCPUMicro = float64(after-before) / float64(r.Changes)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
+		return err
+	}
+	if r.Changes == 0 {
+		return fmt.Errorf("nothing was changed")
+	}
+	return nil
+}
+
+func look(ctx context.Context, events watch.Interface, count *counters) {
+	defer events.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, open := <-events.ResultChan():
+			if !open {
+				return
+			}
+			count.events.Add(1)
+		}
+	}
+}
+
+// write makes an object, updates it eight times and removes it, again and again, as controllers do with pods.
+func write(ctx context.Context, at dynamic.ResourceInterface, hand int, count *counters) {
+	note := func(err error) bool {
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case err != nil:
+			count.errors.Add(1)
+			return false
+		}
+		count.changes.Add(1)
+		return true
+	}
+	for round := 0; ctx.Err() == nil; round++ {
+		object, err := at.Create(ctx, widget(fmt.Sprintf("hand-%d-%d", hand, round), 0, nil), metav1.CreateOptions{})
+		if !note(err) {
+			continue
+		}
+		for size := int64(1); size <= 8; size++ {
+			setSize(object, size)
+			changed, err := at.Update(ctx, object, metav1.UpdateOptions{})
+			if !note(err) {
+				break
+			}
+			object = changed
+		}
+		note(at.Delete(ctx, object.GetName(), metav1.DeleteOptions{}))
+	}
+}
