@@ -55,14 +55,10 @@ func runLoad(ctx context.Context, o options, directory string) error {
 	var count counters
 	var hands sync.WaitGroup
 	for range o.watchers {
-		events, err := server.at(widgets, "load").Watch(loaded, metav1.ListOptions{})
-		if err != nil {
-			return err
-		}
 		hands.Add(1)
 		go func() {
 			defer hands.Done()
-			look(loaded, events, &count)
+			look(loaded, server.at(widgets, "load"), &count)
 		}()
 	}
 	before, _ := cpuOf(pid)
@@ -100,17 +96,19 @@ func runLoad(ctx context.Context, o options, directory string) error {
 	return nil
 }
 
-func look(ctx context.Context, events watch.Interface, count *counters) {
-	defer events.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case _, open := <-events.ResultChan():
-			if !open {
-				return
+// look watches, and begins anew when a watch ends: that happens when the kind's definition changes, as it does a
+// moment after it was made.
+func look(ctx context.Context, at dynamic.ResourceInterface, count *counters) {
+	for ctx.Err() == nil {
+		events, err := at.Watch(ctx, metav1.ListOptions{})
+		if err != nil {
+			count.errors.Add(1)
+			continue
+		}
+		for event := range events.ResultChan() {
+			if event.Type != watch.Bookmark {
+				count.events.Add(1)
 			}
-			count.events.Add(1)
 		}
 	}
 }
