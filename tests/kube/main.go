@@ -23,6 +23,7 @@ import (
 // options are what the command line said.
 type options struct {
 	server   string
+	label    string
 	only     string
 	objects  int
 	load     bool
@@ -36,6 +37,7 @@ type options struct {
 func parse() options {
 	var o options
 	flag.StringVar(&o.server, "server", "", "the etcd server to start")
+	flag.StringVar(&o.label, "label", "server", "what lines call it")
 	flag.StringVar(&o.only, "only", "", "only the checks whose names match this regular expression")
 	flag.IntVar(&o.objects, "objects", 10_000, "how many objects are listed in pages")
 	flag.BoolVar(&o.load, "load", false, "load instead of checks")
@@ -108,7 +110,7 @@ func run(ctx context.Context, o options, directory string) (bool, error) {
 			failed++
 		}
 	}
-	fmt.Printf("kube: %d passed, %d failed\n", passed, failed)
+	fmt.Printf("kube on %s: %d passed, %d failed\n", o.label, passed, failed)
 	return failed == 0 && passed > 0, nil
 }
 
@@ -153,9 +155,9 @@ func (w *world) carryOut(ctx context.Context, c check) bool {
 	err := c.run(limited, w)
 	took := time.Since(from).Round(10 * time.Millisecond)
 	if err != nil {
-		fmt.Printf("FAIL %s (%v): %v\n", c.name, took, err)
+		fmt.Printf("FAIL %s: %s (%v): %v\n", w.options.label, c.name, took, err)
 		return false
 	}
-	fmt.Printf("PASS %s (%v)\n", c.name, took)
+	fmt.Printf("PASS %s: %s (%v)\n", w.options.label, c.name, took)
 	return true
 }

@@ -5,18 +5,24 @@
 //! what to do, it never passes.
 
 // Tests panic on purpose; the bans are for the product.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::wildcard_enum_match_arm)]
 
 #[path = "../client/mod.rs"]
 mod client;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use client::{Program, Scratch, oracle, server_under_test};
 
-/// Builds the program; Go's own cache makes a second build short.
-fn program() -> PathBuf {
+/// Builds the program, once.
+fn program() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build)
+}
+
+fn build() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kube");
     let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kube");
     let mut go = Command::new("go");
@@ -34,7 +40,7 @@ fn passes(server: &Program, objects: usize) {
     let scratch = Scratch::new("kube");
     let status = Command::new(program())
         .args([Path::new("-server"), server.path.as_path()])
-        .arg(format!("-objects={objects}"))
+        .args([format!("-label={}", server.label), format!("-objects={objects}")])
         .env("TMPDIR", scratch.path())
         .status()
         .expect("what was just built runs");

@@ -79,7 +79,9 @@ func timeToLive(ctx context.Context, w *world) error {
 	}
 	defer watching.Stop()
 	const count, seconds = 50, 3
+	var made time.Time
 	for index := range count {
+		made = time.Now()
 		if err := events.make(ctx, nameOf(index), seconds); err != nil {
 			return err
 		}
@@ -87,7 +89,6 @@ func timeToLive(ctx context.Context, w *world) error {
 	if err := events.make(ctx, "stays", 0); err != nil {
 		return err
 	}
-	made := time.Now()
 	lease, err := leaseOf(ctx, w.etcd, nameOf(count-1))
 	if err != nil {
 		return err
@@ -102,8 +103,8 @@ func timeToLive(ctx context.Context, w *world) error {
 	if err := awaitGone(ctx, watching, count); err != nil {
 		return err
 	}
-	// The last was made just before; etcd takes a moment longer than the time it was given, never a shorter one.
-	if lived := time.Since(made); lived < (seconds-1)*time.Second {
+	// It takes a moment longer than the time that was given, never a shorter one.
+	if lived := time.Since(made); lived < seconds*time.Second {
 		return fmt.Errorf("gone after %v", lived)
 	}
 	if left, err = w.etcd.TimeToLive(ctx, lease); err != nil || left.TTL != -1 {
