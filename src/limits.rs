@@ -497,8 +497,11 @@ pub const METRICS_CLIENT_VERSIONS_MAX: usize = 16;
 /// The longest version that is counted by name.
 pub const METRICS_LABEL_BYTES_MAX: usize = 64;
 
-/// A turn that applies commands and takes longer counts as slow, as etcd's `--warning-apply-duration` has it.
-pub const METRICS_SLOW_APPLY: Duration = Duration::from_millis(100);
+/// A read, or a turn that applies commands, that takes longer is told as slow: etcd's `--warning-apply-duration`.
+pub const SLOW_APPLY_DEFAULT: Duration = Duration::from_millis(100);
+
+/// A call that takes longer is told as slow: etcd's `--warning-unary-request-duration`.
+pub const SLOW_REQUEST_DEFAULT: Duration = Duration::from_millis(300);
 
 // ---- preflight ----
 
@@ -671,6 +674,12 @@ pub const RESPONSE_BYTES_MAX: usize = 0x7fff_ffff;
 /// Pings closer together than this, while calls are open, are strikes: etcd's `--grpc-keepalive-min-time`.
 pub const PING_INTERVAL_MIN: Duration = Duration::from_secs(5);
 
+/// The same when the flag says zero: gRPC's own default.
+pub const PING_INTERVAL_MIN_UNSET: Duration = Duration::from_secs(5 * 60);
+
+/// The least `--grpc-keepalive-interval` that holds: gRPC's own. Stops a flag that would make the server a flood of pings.
+pub const KEEPALIVE_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
 /// Pings closer together than this, while no call is open, are strikes.
 pub const PING_INTERVAL_IDLE_MIN: Duration = Duration::from_secs(2 * 60 * 60);
 
@@ -682,6 +691,18 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// How long the answer may take: etcd's `--grpc-keepalive-timeout`. Stops dead clients from holding memory for ever.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where a rotated log file is full when its configuration does not say: lumberjack's.
+pub const LOG_FILE_MEBIBYTES_DEFAULT: u64 = 100;
+
+/// The longest time between two periodic compactions: etcd's.
+pub const AUTO_COMPACTION_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Looks at the revision between two periodic compactions: etcd's.
+pub const AUTO_COMPACTION_STEPS: u32 = 10;
+
+/// Time between two compactions by revisions: etcd's.
+pub const AUTO_COMPACTION_REVISION_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// How long a stopping server waits for open calls before it drops their connections.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -732,8 +753,8 @@ const _: () = assert!(SNAPSHOT_BLOB_BYTES <= BACKUP_STEP_BYTES, "every step send
 pub const MESH_MESSAGES_MAX: usize = 16;
 
 /// Threads for what would block an executor: one for a checkpoint, one for a segment that is zero-filled meanwhile (both take
-/// seconds), one for the file that grows (puts may wait for it), one for space that is given back.
-pub const BLOCKING_THREADS: usize = 4;
+/// seconds), one for the file that grows (puts may wait for it), one for space that is given back, one for handshakes.
+pub const BLOCKING_THREADS: usize = 5;
 
 /// What wakes an executor that the runtime put to sleep by mistake (`shard::nudge`): rare enough to cost an idle core less
 /// than a thousandth, and out of step, so that one heals the other.

@@ -19,7 +19,7 @@ use crate::metrics::Registry;
 use crate::net::{Address, Bound, Site};
 use crate::preflight::{Started, available_cores, bind_problem, resolve};
 use crate::replica::{self, Replica, installed_index};
-use crate::rpc::frame;
+use crate::rpc::{Keepalive, frame};
 use crate::service::{Access, Identity, Settings};
 use crate::shard::{self, Board, Common, Plan, StopSignals, end_of_replica};
 use crate::types::{BootNonce, MemberId, Now};
@@ -35,8 +35,9 @@ struct Founding {
 pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
     let (config, directory) = (&started.config, &started.directory);
     let signals = StopSignals::install().map_err(|error| fatal("could not take over signals", error))?;
-    if let Err(error) = raise_open_files_max() {
-        logger.warn("could not raise the limit of open files", &[("error", error.to_string().into())]);
+    match raise_open_files_max() {
+        Ok((before, max)) => logger.info("limit of open files", &[("before", before.into()), ("max", max.into())]),
+        Err(error) => logger.warn("could not raise the limit of open files", &[("error", error.to_string().into())]),
     }
     bus_error::install();
     let paths = Paths { tree: directory.db.clone(), wal: directory.wal.clone() };
@@ -45,6 +46,14 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
     let nonce = BootNonce(rand::random());
     let store = open_store(&paths, founding.identity, config, nonce)?;
     let tree_file = Arc::clone(&store.tree_file);
+    if config.memory_mlock {
+        tree_file.lock_memory().map_err(|error| {
+            fatal(
+                "--memory-mlock: raise the limit of locked memory (LimitMEMLOCK=infinity) or leave the flag out",
+                error,
+            )
+        })?;
+    }
     let replica = start_replica(config, &founding, nonce, store, logger)
         .map_err(|error| fatal("the data directory is not in order", end_of_replica(&paths, &error)))?;
     let shards = config.shards.unwrap_or_else(available_cores).max(1);
@@ -58,8 +67,12 @@ pub fn serve(started: &Started, logger: &Logger) -> Result<(), Record> {
             request_bytes_max: config.requests.bytes_max,
             txn_ops_max: config.requests.txn_ops_max,
             streams_max: config.requests.streams_max,
+            keepalive: keepalive(config),
+            slow_apply: config.warnings.apply,
+            slow_request: config.warnings.unary_request,
             lease_ttl_seconds_min: ttl_seconds_min(election_timeout(config)),
         },
+        auto_compaction: config.auto_compaction,
         signals,
     };
     shard::run(plan, logger).map_err(|why| fatal("the member stopped", why))
@@ -171,7 +184,7 @@ fn common((started, shards): (&Started, usize), identity: wal::Identity, paths: 
         },
         board: Arc::new(Board::new(first_id(identity.member))),
         watch: watch_config(config, identity),
-        registry: Arc::new(Registry::new(shards, config.extensive_metrics)),
+        registry: Arc::new(Registry::new(shards, config.extensive_metrics).with_features(config.gates.all())),
         quota_bytes: match config.quota {
             Quota::Bytes(bytes) => bytes,
             Quota::Unbounded => u64::MAX,
@@ -184,6 +197,15 @@ fn common((started, shards): (&Started, usize), identity: wal::Identity, paths: 
             origins: config.cors.clone(),
             logger: Some(logger.clone()),
         },
+    }
+}
+
+fn keepalive(config: &Config) -> Keepalive {
+    let wanted = config.keepalive;
+    Keepalive {
+        client_interval_min: wanted.client_ping_min,
+        interval: wanted.server_ping_interval,
+        timeout: wanted.server_ping_timeout,
     }
 }
 

@@ -65,6 +65,11 @@ impl Leaf {
         self.is_empty() || self.bytes() + ELEMENT_BYTES + length <= PAGE_BYTES
     }
 
+    /// Whether not even the smallest row has room.
+    fn is_full(&self) -> bool {
+        self.bytes() + ELEMENT_BYTES >= PAGE_BYTES
+    }
+
     fn count(&mut self, flags: u32, key: &[u8], value_length: usize) {
         if self.is_empty() {
             self.first_key.clear();
@@ -86,8 +91,6 @@ impl Leaf {
     fn clear(&mut self) {
         self.elements.clear();
         self.content.clear();
-        // What a large value took is given back.
-        self.content.shrink_to(2 * PAGE_BYTES);
         self.length = 0;
     }
 }
@@ -192,13 +195,38 @@ impl Writer {
         if !self.leaf.has_room_for(key.len() + value_length) {
             self.close_leaf();
         }
+        let alone = self.leaf.is_empty();
         self.leaf.count(0, key, value_length);
+        let is_full = self.leaf.is_full();
+        if alone && is_full {
+            self.put_alone(key, put);
+            return Ok(());
+        }
         if self.is_writing() {
             self.leaf.content.extend_from_slice(key);
             put(&mut self.leaf.content);
             assert_eq!(self.leaf.content.len(), self.leaf.length, "a value is as long as was said");
         }
+        if is_full {
+            self.close_leaf();
+        }
         Ok(())
+    }
+
+    /// Puts a leaf out whose only row was counted: a large value is not copied once more.
+    fn put_alone(&mut self, key: &[u8], put: impl FnOnce(&mut Vec<u8>)) {
+        let (bytes, id) = (self.leaf.bytes(), self.allot(self.leaf.bytes()));
+        if let Some(out) = &mut self.out {
+            out.reserve(bytes.next_multiple_of(PAGE_BYTES));
+            let start = out.len();
+            put_header(out, id, Kind::Leaf, 1, bytes);
+            put_leaf_elements(out, &self.leaf.elements);
+            out.extend_from_slice(key);
+            put(out);
+            assert_eq!(out.len() - start, bytes, "a value is as long as was said");
+            pad(out, bytes);
+        }
+        self.add_leaf(id);
     }
 
     /// The open bucket is through; the next row belongs to the next one.
@@ -254,6 +282,11 @@ impl Writer {
             self.leaf.put(id, out);
             pad(out, self.leaf.bytes());
         }
+        self.add_leaf(id);
+    }
+
+    /// Notes a leaf that is out.
+    fn add_leaf(&mut self, id: u64) {
         self.leaf.clear();
         let key = std::mem::take(&mut self.leaf.first_key);
         self.add_child(0, &key, id);
@@ -290,7 +323,9 @@ impl Writer {
 
     /// Closes every open page of the bucket; its root.
     fn close_tree(&mut self) -> u64 {
-        self.close_leaf();
+        if !self.leaf.is_empty() {
+            self.close_leaf();
+        }
         let mut level = 0;
         loop {
             let top = level + 1 == self.branches.len();

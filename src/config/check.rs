@@ -13,18 +13,22 @@ use super::settings::Settings;
 use super::table::all;
 use crate::gotext::{GoDuration, parse_duration, quote, quote_list};
 use crate::identity::Url;
-use crate::limits::{ELECTION_HEARTBEATS_MIN, ELECTION_MILLIS_MAX};
-use crate::log::{Format, Level, Options, Record, Target};
+use crate::limits::{ELECTION_HEARTBEATS_MIN, ELECTION_MILLIS_MAX, LOG_FILE_MEBIBYTES_DEFAULT};
+use crate::log::{Format, Level, Options, Record, Rotation, Target};
 
 /// The one refusal that etcd tells twice.
 pub(super) const UNADVERTISED: &str = "--advertise-client-urls is required when --listen-client-urls is set explicitly";
 
-/// Checks the settings in etcd's order; what is to be logged goes to `records`. Answers the log's options.
-pub(super) fn check(settings: &Settings, records: &mut Vec<Record>) -> Result<Options, String> {
+/// Checks what comes before everything else, and what the log is to be like: the other refusals go into that log.
+pub(super) fn check_log(settings: &Settings) -> Result<Options, String> {
     if settings.text("discovery-fallback") == "proxy" {
         return Err("v2 proxy is deprecated, and --discovery-fallback can't be configured as \"proxy\"".to_owned());
     }
-    let log = check_log(settings)?;
+    log_options(settings)
+}
+
+/// Checks the other settings in etcd's order; what is to be logged goes to `records`.
+pub(super) fn check(settings: &Settings, records: &mut Vec<Record>) -> Result<(), String> {
     check_urls(settings, records)?;
     check_discovery(settings)?;
     check_timing(settings)?;
@@ -40,8 +44,7 @@ pub(super) fn check(settings: &Settings, records: &mut Vec<Record>) -> Result<Op
             vec![("name", "default".into())],
         ));
     }
-    check_tls(settings)?;
-    Ok(log)
+    check_tls(settings)
 }
 
 /// What etcd says of flags that it is about to drop.
@@ -81,10 +84,14 @@ pub(super) fn check_effects(settings: &Settings, records: &mut Vec<Record>) -> R
             Effect::InForce | Effect::NotYet(_) | Effect::Without(_) | Effect::Refused(_) => {}
         }
     }
+    for (gate, reason) in settings.gates("feature-gates").without_effect() {
+        let fields = vec![("gate", gate.into()), ("reason", reason.into())];
+        records.push(Record::info("feature gate is accepted without effect", fields));
+    }
     Ok(())
 }
 
-fn check_log(settings: &Settings) -> Result<Options, String> {
+fn log_options(settings: &Settings) -> Result<Options, String> {
     match settings.text("logger") {
         "zap" => {}
         "capnslog" => return Err("--logger=capnslog is removed in v3.5".to_owned()),
@@ -95,6 +102,7 @@ fn check_log(settings: &Settings) -> Result<Options, String> {
     if outputs.len() > 1 && has("default") {
         return Err("multi logoutput for \"default\" is not supported yet".to_owned());
     }
+    let rotation = if settings.bool("enable-log-rotation") { Some(rotation(settings)?) } else { None };
     let level = Level::parse(settings.text("log-level")).map_err(|unknown| unknown.to_string())?;
     let format = match settings.text("log-format") {
         "" | "json" => Format::Json,
@@ -110,7 +118,44 @@ fn check_log(settings: &Settings) -> Result<Options, String> {
     }
     let targets =
         if outputs.is_empty() { vec![Target::Stderr] } else { outputs.iter().map(|output| target(output)).collect() };
-    Ok(Options { level, format, targets })
+    Ok(Options { level, format, targets, rotation })
+}
+
+/// Rotation of the one file among the outputs.
+fn rotation(settings: &Settings) -> Result<Rotation, String> {
+    let outputs = settings.list("log-outputs");
+    let files = outputs.iter().filter(|output| !matches!(output.as_str(), "default" | "stderr" | "stdout")).count();
+    if files > 1 || (files == 0 && outputs.len() <= 1) {
+        return Err("--log-outputs requires a single file path when --log-rotate-config-json is defined".to_owned());
+    }
+    read_rotation(settings.text("log-rotation-config-json"))
+}
+
+/// lumberjack's fields: sizes in MiB, times in days; negative numbers count as none.
+fn read_rotation(text: &str) -> Result<Rotation, String> {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Fields {
+        maxsize: i64,
+        maxage: i64,
+        maxbackups: i64,
+        #[serde(rename = "localtime")]
+        _localtime: bool,
+        compress: bool,
+    }
+    let fields: Fields = serde_json::from_str(text).map_err(|error| {
+        let about =
+            if error.is_data() { "invalid log rotation config" } else { "improperly formatted log rotation config" };
+        format!("{about}: {error}")
+    })?;
+    let count = |number: i64| u64::try_from(number).unwrap_or(0);
+    let mebibytes = if fields.maxsize > 0 { count(fields.maxsize) } else { LOG_FILE_MEBIBYTES_DEFAULT };
+    Ok(Rotation {
+        bytes_max: mebibytes.saturating_mul(1 << 20),
+        files_max: count(fields.maxbackups),
+        days_max: count(fields.maxage),
+        compress: fields.compress,
+    })
 }
 
 fn target(output: &str) -> Target {
@@ -167,6 +212,10 @@ fn check_discovery(settings: &Settings) -> Result<(), String> {
         !settings.text("discovery-srv").is_empty(),
         !endpoints.is_empty(),
     ];
+    let state = settings.text("initial-cluster-state");
+    if !matches!(state, "new" | "existing") {
+        return Err(format!("unexpected clusterState {}", quote(state)));
+    }
     if ways.iter().filter(|way| **way).count() > 1 {
         return Err("multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery-endpoints\" or \"discovery-srv\"".to_owned());
     }

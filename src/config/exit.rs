@@ -1,7 +1,7 @@
 //! What reading the configuration leads to: a configuration, or the end of the process.
 
 use super::model::Config;
-use crate::log::{Level, Record};
+use crate::log::{Level, Options, Record};
 
 /// A configuration that passed every check that needs nothing but itself.
 #[derive(Clone, PartialEq, Debug)]
@@ -21,8 +21,10 @@ pub struct Exit {
     pub stdout: String,
     /// For standard error, after the records.
     pub stderr: String,
-    /// To be logged, in this order, by a logger with default options.
+    /// To be logged, in this order.
     pub records: Vec<Record>,
+    /// The log that the configuration asks for, if it was read that far; nothing is a log with default options.
+    pub log: Option<Box<Options>>,
 }
 
 impl Exit {

@@ -61,6 +61,23 @@ gates! {
     TxnModeWriteWithSharedBuffer Beta true "A setting of etcd's transaction buffers.";
 }
 
+impl Gate {
+    /// Why the gate changes nothing here, if it does not.
+    fn without_effect(self) -> Option<&'static str> {
+        match self {
+            Self::AllAlpha | Self::AllBeta | Self::LeaseCheckpoint => None,
+            Self::LeaseCheckpointPersist => Some("what LeaseCheckpoint notes is always kept over restarts"),
+            Self::FastLeaseKeepAlive => Some("renewals are always answered from memory"),
+            Self::StopGRPCServiceOnDefrag => Some("a defragmentation stops nothing"),
+            Self::TxnModeWriteWithSharedBuffer => Some("there are no bbolt buffers"),
+            Self::PriorityRequest => Some("each kind of request has bounds of its own"),
+            Self::CompactHashCheck | Self::InitialCorruptCheck | Self::SetMemberLocalAddr => {
+                Some("it waits for clusters of several members")
+            }
+        }
+    }
+}
+
 /// What every gate stands at.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Gates {
@@ -71,6 +88,21 @@ impl Gates {
     /// The gates that a flag's value sets; all others stand at their defaults.
     pub(super) fn new(set: Vec<(Gate, bool)>) -> Self {
         Self { set }
+    }
+
+    /// Every gate with its stage, as etcd's metrics name them, and whether it is open.
+    pub fn all(&self) -> Vec<(&'static str, &'static str, bool)> {
+        let stage = |gate: Gate| match (gate, gate.stage()) {
+            (Gate::AllBeta, _) | (_, Some(Stage::Beta)) => "BETA",
+            _ => "ALPHA",
+        };
+        Gate::ALL.iter().map(|gate| (gate.name(), stage(*gate), self.enabled(*gate))).collect()
+    }
+
+    /// The gates that were moved from their defaults and change nothing here, each with the reason.
+    pub(super) fn without_effect(&self) -> Vec<(&'static str, &'static str)> {
+        let moved = Gate::ALL.iter().filter(|gate| self.enabled(**gate) != gate.default());
+        moved.filter_map(|gate| Some((gate.name(), gate.without_effect()?))).collect()
     }
 
     /// Whether the gate is open.

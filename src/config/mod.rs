@@ -6,6 +6,8 @@ mod check;
 mod derived;
 mod environment;
 mod exit;
+mod field;
+mod file;
 mod flag;
 mod gates;
 mod help;
@@ -28,6 +30,6 @@ pub use model::{
     Advertise, AutoCompaction, CompactionMode, Config, GrpcKeepalive, Listen, MemberState, Quota, RaftTiming,
     RequestBounds, Warnings,
 };
-pub use parse::parse;
+pub use parse::{Outside, parse};
 pub use start::{check_start, describe};
 pub use tls::{ClientTls, TlsVersion, tls_notices};

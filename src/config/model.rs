@@ -166,10 +166,10 @@ pub struct RequestBounds {
 pub struct GrpcKeepalive {
     /// `--grpc-keepalive-min-time`: a client that pings more often is turned away.
     pub client_ping_min: Duration,
-    /// `--grpc-keepalive-interval`; nothing when zero.
-    pub server_ping_interval: Option<Duration>,
-    /// `--grpc-keepalive-timeout`; nothing when zero.
-    pub server_ping_timeout: Option<Duration>,
+    /// `--grpc-keepalive-interval`.
+    pub server_ping_interval: Duration,
+    /// `--grpc-keepalive-timeout`.
+    pub server_ping_timeout: Duration,
 }
 
 /// What `--auto-compaction-retention` counts.

@@ -15,6 +15,7 @@ use crate::identity::Url;
 pub(super) struct Settings {
     values: Vec<Value>,
     given: Vec<bool>,
+    from_file: bool,
 }
 
 impl Settings {
@@ -23,7 +24,17 @@ impl Settings {
         let values: Vec<Value> = all().map(default_value).collect();
         let given = vec![false; values.len()];
         assert!(!values.is_empty(), "there are flags");
-        Self { values, given }
+        Self { values, given, from_file: false }
+    }
+
+    /// Everything at its default, to be filled from a configuration file.
+    pub(super) fn for_file() -> Self {
+        Self { from_file: true, ..Self::new() }
+    }
+
+    /// Whether a configuration file speaks: some defaults hold longer then.
+    pub(super) fn is_from_file(&self) -> bool {
+        self.from_file
     }
 
     /// Gives a flag a value, over an earlier one.
@@ -39,6 +50,19 @@ impl Settings {
         self.given[index] = true;
         assert_eq!(self.values.len(), self.given.len(), "one mark a value");
         Ok(())
+    }
+
+    /// Gives a flag a value that was read already.
+    pub(super) fn set_value(&mut self, index: usize, flag: &Flag, value: Value) {
+        let kind = std::mem::discriminant(&value);
+        assert!(kind == std::mem::discriminant(&self.values[index]), "--{} changes its kind", flag.name);
+        self.values[index] = value;
+        self.given[index] = true;
+    }
+
+    /// Notes that a flag was named, with nothing for a value.
+    pub(super) fn mark_given(&mut self, index: usize) {
+        self.given[index] = true;
     }
 
     /// Whether the flag was given, by whatever way.

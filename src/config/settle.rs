@@ -13,7 +13,7 @@ use super::model::{
 };
 use super::settings::Settings;
 use super::tls::client_tls;
-use crate::limits::{ELECTION_HEARTBEATS_MIN, QUOTA_BYTES_DEFAULT, WATCH_PROGRESS_INTERVAL_DEFAULT};
+use crate::limits::{self, ELECTION_HEARTBEATS_MIN, QUOTA_BYTES_DEFAULT, WATCH_PROGRESS_INTERVAL_DEFAULT};
 use crate::log;
 
 /// Builds the configuration from settings that were checked.
@@ -105,11 +105,16 @@ fn requests(settings: &Settings) -> RequestBounds {
 }
 
 fn keepalive(settings: &Settings) -> GrpcKeepalive {
-    let unless_zero = |name| Some(settings.duration(name).to_std()).filter(|length| !length.is_zero());
+    let [client, interval, timeout] = ["grpc-keepalive-min-time", "grpc-keepalive-interval", "grpc-keepalive-timeout"]
+        .map(|name| settings.duration(name).to_std());
+    // What etcd does not set stands at gRPC's own defaults: a zero switches nothing off.
+    let pings = !interval.is_zero() && !timeout.is_zero();
+    let (server_ping_interval, server_ping_timeout) =
+        if pings { (interval, timeout) } else { (limits::KEEPALIVE_INTERVAL, limits::KEEPALIVE_TIMEOUT) };
     GrpcKeepalive {
-        client_ping_min: settings.duration("grpc-keepalive-min-time").to_std(),
-        server_ping_interval: unless_zero("grpc-keepalive-interval"),
-        server_ping_timeout: unless_zero("grpc-keepalive-timeout"),
+        client_ping_min: or_default(client, limits::PING_INTERVAL_MIN_UNSET),
+        server_ping_interval: server_ping_interval.max(limits::KEEPALIVE_INTERVAL_MIN),
+        server_ping_timeout,
     }
 }
 

@@ -19,7 +19,8 @@ fn run(flags: &[&str], variables: &[(&str, &str)]) -> Result<Parsed, Exit> {
     let arguments = texts(&[&["ringbolt"], flags].concat());
     let variables: Vec<(String, String)> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    parse(&arguments, &variables, &host)
+    let read_file = |path: &str| Err(format!("open {path}: no such file or directory"));
+    parse(&arguments, &variables, Outside { default_host: &host, read_file: &read_file })
 }
 
 #[track_caller]
@@ -101,7 +102,7 @@ fn without_flags_all_is_as_etcd_has_it() {
     assert_eq!(config.requests, RequestBounds { bytes_max: 1_572_864, txn_ops_max: 128, streams_max: u32::MAX });
     assert_eq!((config.raft.heartbeat, config.raft.election_ticks), (Duration::from_millis(100), 10));
     assert_eq!(config.auto_compaction, AutoCompaction::Off);
-    assert_eq!(config.keepalive.server_ping_interval, Some(Duration::from_hours(2)));
+    assert_eq!(config.keepalive.server_ping_interval, Duration::from_hours(2));
     assert_eq!(config.warnings.unary_request, Duration::from_millis(300));
     assert_eq!(config.watch_progress_notify_interval, Duration::from_mins(10));
     assert_eq!(config.log, crate::log::Options::default());
@@ -258,45 +259,29 @@ fn what_etcd_refuses_is_refused_in_its_words() {
 
 #[test]
 fn what_is_not_there_yet_is_refused_unless_it_is_the_default() {
-    for flag in [
-        "--peer-cert-file=x",
-        "--peer-client-cert-auth",
-        "--auth-token=jwt,x",
-        "--config-file=x",
-        "--force-new-cluster",
-        "--enable-log-rotation",
-    ] {
+    for flag in ["--peer-cert-file=x", "--peer-client-cert-auth", "--auth-token=jwt,x"] {
         let text = refusal(&[flag], &[]);
         let name = flag.split('=').next().unwrap();
         assert!(text.starts_with(&format!("{name} is not supported yet")), "{text}");
     }
     assert!(
-        refusal(&[], &[("ETCD_CONFIG_FILE", "x")]).starts_with("ETCD_CONFIG_FILE (--config-file) is not supported yet")
-    );
-    assert!(
         refusal(&[], &[("ETCD_PEER_TRUSTED_CA_FILE", "x")]).starts_with("--peer-trusted-ca-file is not supported yet")
     );
-    let defaults = [
-        "--cert-file=",
-        "--client-cert-auth=false",
-        "--auth-token=simple",
-        "--config-file=",
-        "--host-whitelist=*",
-        "--auto-tls=0",
-    ];
+    let defaults =
+        ["--cert-file=", "--client-cert-auth=false", "--auth-token=simple", "--host-whitelist=*", "--auto-tls=0"];
     assert!(run(&defaults, &[]).is_ok());
 }
 
 #[test]
 fn a_flag_without_effect_is_told() {
-    let parsed = run(&["--backend-batch-limit=5", "--auto-compaction-retention=1h", "--max-wals=5"], &[]).unwrap();
+    let parsed = run(&["--backend-batch-limit=5", "--corrupt-check-time=1h", "--max-wals=5"], &[]).unwrap();
     let told: Vec<String> = parsed
         .records
         .iter()
         .filter(|record| record.message.starts_with("flag "))
         .map(|record| field(record, "flag-name"))
         .collect();
-    assert_eq!(told, ["--backend-batch-limit", "--auto-compaction-retention"]);
+    assert_eq!(told, ["--backend-batch-limit", "--corrupt-check-time"]);
     for flag in all().filter(|flag| matches!(flag.effect, Effect::NotYet(_) | Effect::Refused(_))) {
         let at_default = format!("--{}={}", flag.name, flag.default);
         assert!(run(&[&at_default], &[]).is_ok(), "{at_default} must start");
@@ -555,4 +540,68 @@ fn the_readme_table_has_every_flag() {
     let table = readme_table();
     assert_eq!(table.lines().count(), 2 + all().count());
     assert!(table.contains("| `--peer-cert-file` | text |  | refused: waits for TLS between members |"));
+}
+
+#[test]
+fn a_file_is_read_instead_of_flags_and_variables() {
+    let read_file = |path: &str| match path {
+        "f" => Ok("name: from-file\ndata-dir: /d\nlisten-client-urls: http://127.0.0.1:1\n".to_owned()),
+        _ => Err(format!("open {path}: no such file or directory")),
+    };
+    let outside = Outside { default_host: &host, read_file: &read_file };
+    let name = |text: &str, value: &str| vec![(text.to_owned(), value.to_owned())];
+    let parsed = parse(&texts(&["x", "--config-file=f", "--name=flag"]), &name("ETCD_NAME", "env"), outside).unwrap();
+    assert_eq!((parsed.config.name.as_str(), parsed.config.data_dir.to_str()), ("from-file", Some("/d")));
+    // Unlike on a command line, the default of what is advertised stays.
+    assert_eq!(parsed.config.advertise.client_texts(), ["http://localhost:2379"]);
+    let loaded =
+        parsed.records.iter().find(|record| record.message.starts_with("loaded server configuration")).unwrap();
+    assert_eq!(field(loaded, "path"), "f");
+    let by_variable = parse(&texts(&["x"]), &name("ETCD_CONFIG_FILE", "f"), outside).unwrap();
+    assert_eq!(by_variable.config.name, "from-file");
+    let missing = parse(&texts(&["x", "--config-file", "g"]), &[], outside).unwrap_err();
+    assert_eq!((missing.code, field(&missing.records[1], "error").as_str()), (1, "open g: no such file or directory"));
+}
+
+#[test]
+fn rotation_needs_one_file_and_a_whole_configuration() {
+    let file = "--log-outputs=/x/log";
+    let rotation = config(&["--enable-log-rotation", file]).log.rotation.unwrap();
+    assert_eq!((rotation.bytes_max, rotation.files_max, rotation.days_max), (100 << 20, 0, 0));
+    let json =
+        r#"--log-rotation-config-json={"maxsize": 1, "maxage": 2, "maxbackups": 3, "compress": true, "filename": "y"}"#;
+    let rotation = config(&["--enable-log-rotation", "--log-outputs=stderr,/x/log", json]).log.rotation.unwrap();
+    assert_eq!((rotation.bytes_max, rotation.files_max, rotation.days_max), (1 << 20, 3, 2));
+    assert!(rotation.compress);
+    let single = "--log-outputs requires a single file path when --log-rotate-config-json is defined";
+    assert_eq!(refusal(&["--enable-log-rotation"], &[]), single);
+    assert_eq!(refusal(&["--enable-log-rotation", "--log-outputs=/a,/b"], &[]), single);
+    for (json, begin) in
+        [("{", "improperly formatted log rotation config: "), (r#"{"maxsize": true}"#, "invalid log rotation config: ")]
+    {
+        let flag = format!("--log-rotation-config-json={json}");
+        assert!(refusal(&["--enable-log-rotation", file, &flag], &[]).starts_with(begin), "{json}");
+    }
+    assert!(config(&[file]).log.rotation.is_none());
+}
+
+#[test]
+fn keepalive_that_is_zero_is_grpcs_own() {
+    let keepalive = config(&["--grpc-keepalive-min-time=0s", "--grpc-keepalive-interval=0s"]).keepalive;
+    assert_eq!(
+        (keepalive.client_ping_min, keepalive.server_ping_interval),
+        (Duration::from_mins(5), Duration::from_hours(2))
+    );
+    let keepalive = config(&["--grpc-keepalive-interval=10ms", "--grpc-keepalive-timeout=3s"]).keepalive;
+    assert_eq!(
+        (keepalive.server_ping_interval, keepalive.server_ping_timeout),
+        (Duration::from_secs(1), Duration::from_secs(3))
+    );
+}
+
+#[test]
+fn gates_without_effect_are_told() {
+    let parsed = run(&["--feature-gates=LeaseCheckpoint=true,PriorityRequest=true"], &[]).unwrap();
+    let told = parsed.records.iter().filter(|record| record.message.starts_with("feature gate ")).count();
+    assert_eq!(told, 1);
 }

@@ -212,7 +212,13 @@ mod tests {
     fn config(flags: &[&str]) -> Config {
         let words = std::iter::once("etcd").chain(flags.iter().copied());
         let arguments: Vec<String> = words.map(str::to_owned).collect();
-        crate::config::parse(&arguments, &[], &|| Err("none".to_owned())).unwrap().config
+        crate::config::parse(
+            &arguments,
+            &[],
+            crate::config::Outside { default_host: &|| Err("none".to_owned()), read_file: &|_| Err("none".to_owned()) },
+        )
+        .unwrap()
+        .config
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::disk::bus_error::Listed;
 use crate::disk::error::Error;
@@ -34,7 +35,12 @@ pub struct TreeFile {
     listed: Listed,
     /// This process as a descriptor, for advice about many ranges with one system call.
     process: Option<OwnedFd>,
+    /// The advice that gives private copies back: locked pages ask for another one.
+    giving_back: AtomicI32,
 }
+
+/// As `MADV_DONTNEED`, for locked pages too. Linux 5.18.
+const MADV_DONTNEED_LOCKED: i32 = 24;
 
 // SAFETY: the file and the path are Send and Sync; `base` is an address that is valid on every thread for the life of
 // the value, and this type itself never reads or writes through it but by system calls that are safe from any thread.
@@ -78,7 +84,22 @@ impl TreeFile {
         // SAFETY: the range was just mapped and advice changes no content.
         unsafe { libc::madvise(address, reserved_bytes, libc::MADV_RANDOM) };
         let listed = Listed::new(base, reserved_bytes, path);
-        Ok(Arc::new(Self { file, path: path.to_path_buf(), base, reserved_bytes, listed, process: own_process() }))
+        let giving_back = AtomicI32::new(libc::MADV_DONTNEED);
+        let (path, process) = (path.to_path_buf(), own_process());
+        Ok(Arc::new(Self { file, path, base, reserved_bytes, listed, process, giving_back }))
+    }
+
+    /// Keeps every page in memory that was touched once: `--memory-mlock`. Call it before anybody reads.
+    pub fn lock_memory(&self) -> Result<(), Error> {
+        let address = self.base.as_ptr().cast::<libc::c_void>();
+        // SAFETY: advice for the first page of our own mapping, of which the process has no copy yet.
+        if unsafe { libc::madvise(address, limits::PAGE_BYTES, MADV_DONTNEED_LOCKED) } != 0 {
+            return Err(self.failed("lock in memory (it takes Linux 5.18)", io::Error::last_os_error()));
+        }
+        self.giving_back.store(MADV_DONTNEED_LOCKED, Ordering::Relaxed);
+        // SAFETY: the whole of our own mapping; locking changes no content.
+        let status = unsafe { libc::mlock2(address, self.reserved_bytes, libc::MLOCK_ONFAULT) };
+        if status == 0 { Ok(()) } else { Err(self.failed("lock in memory", io::Error::last_os_error())) }
     }
 
     /// Where page 0 lies.
@@ -168,7 +189,7 @@ impl TreeFile {
                     process.as_raw_fd(),
                     vectors.as_ptr(),
                     vectors.len(),
-                    libc::MADV_DONTNEED,
+                    self.giving_back.load(Ordering::Relaxed),
                     0,
                 )
             },
@@ -194,10 +215,12 @@ impl TreeFile {
         let offset = usize::try_from(offset).expect("inside the reserved range");
         let length = usize::try_from(length).expect("inside the reserved range");
         assert!(offset + length <= self.reserved_bytes, "pages {first}+{count} lie beyond the reserved range");
-        // SAFETY: the range lies inside our own mapping. Readers may be looking at these pages: they are immutable until
+        // The range lies inside our own mapping. Readers may be looking at these pages: they are immutable until
         // the next checkpoint is durable (tree's reuse rule) and the file holds the same bytes, so what they see does
         // not change, it only comes from the page cache.
-        let status = unsafe { libc::madvise(self.base.as_ptr().add(offset).cast(), length, libc::MADV_DONTNEED) };
+        let advice = self.giving_back.load(Ordering::Relaxed);
+        // SAFETY: inside the mapping, and what readers see stays the same, as told above.
+        let status = unsafe { libc::madvise(self.base.as_ptr().add(offset).cast(), length, advice) };
         assert_eq!(status, 0, "MADV_DONTNEED on our own mapping cannot fail: {}", io::Error::last_os_error());
     }
 
@@ -241,10 +264,22 @@ mod tests {
 
     #[test]
     fn dropped_copies_show_the_file_again_and_others_stay() {
-        let name = format!("target/tmp/tree-file-{}", std::process::id());
+        drops_and_looks("drops", false);
+    }
+
+    #[test]
+    fn so_they_do_when_memory_is_locked() {
+        drops_and_looks("locked", true);
+    }
+
+    fn drops_and_looks(name: &str, locked: bool) {
+        let name = format!("target/tmp/tree-file-{name}-{}", std::process::id());
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let file = TreeFile::open(&path, 64).unwrap();
+        if locked {
+            file.lock_memory().unwrap();
+        }
         file.allocate(PageNumber(0), 64).unwrap();
         file.write_pages(PageNumber(0), &vec![1; 64 * limits::PAGE_BYTES]).unwrap();
         // SAFETY: inside the mapping, whose first 64 pages the file holds; nobody else looks at them.

@@ -49,6 +49,11 @@ pub(super) fn push_value(out: &mut String, value: &Value) {
         Value::Unsigned(number) => push_fmt(out, format_args!("{number}")),
         Value::Boolean(truth) => push_fmt(out, format_args!("{truth}")),
         Value::Duration(duration) => push_fmt(out, format_args!("\"{duration}\"")),
+        Value::Moment(micros) => {
+            out.push('"');
+            push_timestamp(out, *micros);
+            out.push('"');
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 
 use super::Level;
 
-const SOCKET: &str = "/run/systemd/journal/socket";
+pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
 /// A connection to the journal.
 pub(super) struct Journal {

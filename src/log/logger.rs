@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::console::push_console;
 use super::encode::{Stamp, push_json};
+use super::rotate::Rotation;
 use super::sink::{OpenError, Sink, Target};
 use super::{Format, Level, Record, Value};
 use crate::limits::{LOG_BATCH_BYTES_MAX, LOG_FLUSH_MAX, LOG_QUEUE_LINES_MAX};
@@ -28,11 +29,13 @@ pub struct Options {
     pub format: Format,
     /// All the places that get every line.
     pub targets: Vec<Target>,
+    /// Whether files begin anew when they are full.
+    pub rotation: Option<Rotation>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { level: Level::Info, format: Format::Json, targets: vec![Target::Stderr] }
+        Self { level: Level::Info, format: Format::Json, targets: vec![Target::Stderr], rotation: None }
     }
 }
 
@@ -72,7 +75,7 @@ impl LogThread {
 
 /// Opens the destinations and starts the thread that writes to them.
 pub fn open(options: &Options) -> Result<(Logger, LogThread), OpenError> {
-    let sinks = Sink::open_all(&options.targets)?;
+    let sinks = Sink::open_all(&options.targets, options.rotation, micros_since_epoch())?;
     let (queue, lines) = sync_channel(LOG_QUEUE_LINES_MAX);
     let (end, ended) = sync_channel(0);
     let spawned = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
@@ -230,8 +233,9 @@ impl Batch {
 
     fn write(&mut self, sinks: &mut [Sink]) {
         if !self.lines.is_empty() {
+            let now_micros = micros_since_epoch();
             for sink in sinks {
-                sink.write(self.level, &self.lines);
+                sink.write(self.level, &self.lines, now_micros);
             }
             self.lines.clear();
         }
@@ -249,7 +253,7 @@ mod tests {
     }
 
     fn options(path: &std::path::Path, level: Level) -> Options {
-        Options { level, format: Format::Json, targets: vec![Target::File(path.to_owned())] }
+        Options { level, format: Format::Json, targets: vec![Target::File(path.to_owned())], rotation: None }
     }
 
     #[test]
@@ -316,6 +320,6 @@ mod tests {
     #[test]
     fn the_null_device_swallows_every_other_target() {
         let targets = [Target::Stderr, Target::File("/dev/null".into())];
-        assert!(Sink::open_all(&targets).unwrap().is_empty());
+        assert!(Sink::open_all(&targets, None, 0).unwrap().is_empty());
     }
 }

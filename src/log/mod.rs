@@ -2,14 +2,17 @@
 
 mod console;
 mod encode;
+mod gzip;
 mod journal;
 mod level;
 mod logger;
 mod record;
+mod rotate;
 mod sink;
 mod timestamp;
 
 pub use level::{Level, UnknownLevel};
 pub use logger::{LogThread, Logger, Options, open};
 pub use record::{Field, Format, Record, Value};
+pub use rotate::Rotation;
 pub use sink::{OpenError, Target};

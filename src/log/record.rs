@@ -34,6 +34,8 @@ pub enum Value {
     Boolean(bool),
     /// A length of time, written as Go writes it.
     Duration(GoDuration),
+    /// A moment, in microseconds since 1970.
+    Moment(u64),
 }
 
 /// A name and what it holds.

@@ -19,7 +19,10 @@ impl Registry {
         self.show_times(page);
         self.show_clients(page);
         self.show_checks(page);
+        self.show_features(page);
         self.show_health(page);
+        self.show_leases(page);
+        self.show_watches(page);
         self.show_disk(page);
         self.show_own_front(page);
         self.show_own_replica(page);
@@ -52,6 +55,58 @@ impl Registry {
         ] {
             page.counter(name, help, value);
         }
+    }
+
+    fn show_leases(&self, page: &mut Page) {
+        let replica = self.replica();
+        let counters: [Row; 4] = [
+            ("etcd_debugging_lease_granted_total", "The total number of granted leases.", replica.leases_granted.get()),
+            (
+                "etcd_debugging_lease_renewed_total",
+                "The number of renewed leases seen by the leader.",
+                self.total(|front| front.leases_renewed.get()),
+            ),
+            ("etcd_debugging_lease_revoked_total", "The total number of revoked leases.", replica.leases_revoked.get()),
+            (
+                "etcd_debugging_server_lease_expired_total",
+                "The total number of expired leases.",
+                replica.leases_expired.get(),
+            ),
+        ];
+        counters.into_iter().for_each(|(name, help, value)| page.counter(name, help, value));
+        let help = "Bucketed histogram of lease TTLs.";
+        self.show_long(page, ("etcd_debugging_lease_ttl_total", help), |front| &front.lease_ttls);
+    }
+
+    fn show_watches(&self, page: &mut Page) {
+        let total = |of: fn(&Front) -> u64| self.total(of);
+        let gauges: [Row; 4] = [
+            (
+                "etcd_debugging_mvcc_pending_events_total",
+                "Total number of pending events to be sent.",
+                total(|front| front.events_waiting.get()),
+            ),
+            (
+                "etcd_debugging_mvcc_slow_watcher_total",
+                "Total number of unsynced slow watchers.",
+                total(|front| front.watchers_behind.get()),
+            ),
+            (
+                "etcd_debugging_mvcc_watch_stream_total",
+                "Total number of watch streams.",
+                total(|front| front.watch_streams.get()),
+            ),
+            ("etcd_debugging_mvcc_watcher_total", "Total number of watchers.", total(|front| front.watchers.get())),
+        ];
+        gauges.into_iter().for_each(|(name, help, value)| page.gauge(name, help, value));
+        let help = "Total number of events sent by this member.";
+        page.counter("etcd_debugging_mvcc_events_total", help, total(|front| front.events_told.get()));
+        let help = "The total duration in seconds of running through the send loop watch stream response all events.";
+        let name = "etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds";
+        self.show_long(page, (name, help), |front| &front.watch_sends);
+        let help = "The average duration in seconds of running through the send loop watch stream response, per event.";
+        let name = "etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds";
+        self.show_long(page, (name, help), |front| &front.watch_sends_by_event);
     }
 
     fn show_disk(&self, page: &mut Page) {

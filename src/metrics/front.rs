@@ -50,12 +50,25 @@ pub enum RequestKind {
     Compaction,
     /// An alarm raised or disarmed.
     Alarm,
+    /// A lease made.
+    LeaseGrant,
+    /// A lease taken away.
+    LeaseRevoke,
 }
 
 impl RequestKind {
     /// All of them, by place.
-    pub const ALL: [Self; 7] =
-        [Self::Range, Self::ReadonlyTxn, Self::Put, Self::DeleteRange, Self::Txn, Self::Compaction, Self::Alarm];
+    pub const ALL: [Self; 9] = [
+        Self::Range,
+        Self::ReadonlyTxn,
+        Self::Put,
+        Self::DeleteRange,
+        Self::Txn,
+        Self::Compaction,
+        Self::Alarm,
+        Self::LeaseGrant,
+        Self::LeaseRevoke,
+    ];
 
     /// etcd's label.
     pub fn label(self) -> &'static str {
@@ -67,6 +80,8 @@ impl RequestKind {
             Self::Txn => "Txn",
             Self::Compaction => "Compaction",
             Self::Alarm => "Alarm",
+            Self::LeaseGrant => "LeaseGrant",
+            Self::LeaseRevoke => "LeaseRevoke",
         }
     }
 
@@ -79,6 +94,8 @@ impl RequestKind {
             Self::Txn => 4,
             Self::Compaction => 5,
             Self::Alarm => 6,
+            Self::LeaseGrant => 7,
+            Self::LeaseRevoke => 8,
         }
     }
 }
@@ -146,6 +163,26 @@ pub struct Front {
     pub proposals_failed: Counter,
     /// Linearizable reads that the member gave up waiting for.
     pub reads_failed: Counter,
+    /// Reads that took longer than the log warns at.
+    pub slow_reads: Counter,
+    /// Watch streams that clients have open.
+    pub watch_streams: Counter,
+    /// Watchers on them.
+    pub watchers: Counter,
+    /// Those that are not up to date.
+    pub watchers_behind: Counter,
+    /// Events sent to watchers.
+    pub events_told: Counter,
+    /// Events that wait to be sent.
+    pub events_waiting: Counter,
+    /// Renewals of leases that were there.
+    pub leases_renewed: Counter,
+    /// Times to live of the leases granted, seconds.
+    pub lease_ttls: Histogram,
+    /// Messages of watch streams handed to the transport.
+    pub watch_sends: Histogram,
+    /// The same, by event.
+    pub watch_sends_by_event: Histogram,
     /// `/health` that was well.
     pub health_success: Counter,
     /// `/health` that was not.
@@ -187,6 +224,16 @@ impl Front {
             read_txns: Counter::default(),
             proposals_failed: Counter::default(),
             reads_failed: Counter::default(),
+            slow_reads: Counter::default(),
+            watch_streams: Counter::default(),
+            watchers: Counter::default(),
+            watchers_behind: Counter::default(),
+            events_told: Counter::default(),
+            events_waiting: Counter::default(),
+            leases_renewed: Counter::default(),
+            lease_ttls: Histogram::new(Scale::numbers(1, 24)),
+            watch_sends: Histogram::new(USUAL),
+            watch_sends_by_event: Histogram::new(USUAL),
             health_success: Counter::default(),
             health_failures: Counter::default(),
             scrapes: Counter::default(),
@@ -238,6 +285,14 @@ impl Front {
     /// A request of this kind was answered.
     pub fn on_request(&self, kind: RequestKind, success: bool, nanos: u64) {
         self.requests[kind.place()][usize::from(success)].observe(nanos);
+    }
+
+    /// Messages of a watch stream with so many events were handed on.
+    pub fn on_watch_sent(&self, events: u64, nanos: u64) {
+        if let Some(by_event) = nanos.checked_div(events) {
+            self.watch_sends.observe(nanos);
+            self.watch_sends_by_event.observe(by_event);
+        }
     }
 
     /// A range was looked up.

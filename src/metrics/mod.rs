@@ -31,5 +31,5 @@ pub use method::{CODES, Method};
 pub use process::Process;
 pub use registry::Registry;
 pub use replica::{Operation, Replica};
-pub use stopwatch::{Stopwatch, unix_seconds};
+pub use stopwatch::{Stopwatch, unix_micros, unix_seconds};
 pub use text::{Page, Type};

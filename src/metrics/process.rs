@@ -29,6 +29,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// Bytes of its memory that are resident.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        self.resident_bytes
+    }
+
     /// Reads them.
     pub fn read() -> Self {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();

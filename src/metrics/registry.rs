@@ -20,6 +20,8 @@ pub struct Registry {
     replica: Arc<Replica>,
     /// Whether the last check of each kind was a success: whichever shard made it, the newest stands.
     last_checks: [Counter; Check::ALL.len()],
+    /// Feature gates: name, stage, whether it is open.
+    features: Vec<(&'static str, &'static str, bool)>,
 }
 
 impl Registry {
@@ -27,7 +29,20 @@ impl Registry {
     pub fn new(shards: usize, extensive: bool) -> Self {
         assert!(shards > 0, "somebody counts");
         let fronts = (0..shards).map(|_| Arc::new(Front::new(extensive))).collect();
-        Self { fronts, replica: Arc::default(), last_checks: Default::default() }
+        Self { fronts, replica: Arc::default(), last_checks: Default::default(), features: Vec::new() }
+    }
+
+    /// The same, showing these feature gates: name, stage, whether it is open.
+    pub fn with_features(self, features: Vec<(&'static str, &'static str, bool)>) -> Self {
+        Self { features, ..self }
+    }
+
+    pub(super) fn show_features(&self, page: &mut Page) {
+        let help = "Whether or not a feature is enabled. 1 is enabled, 0 is not.";
+        let family = page.family("etcd_server_feature_enabled", Type::Gauge, help);
+        for (name, stage, open) in &self.features {
+            family.value(&[("name", name), ("stage", stage)], u64::from(*open));
+        }
     }
 
     /// A shard made a named check.
@@ -149,7 +164,12 @@ impl Registry {
         self.show_long(page, ("etcd_disk_backend_defrag_duration_seconds", help), |front| &front.defragmentations);
     }
 
-    fn show_long(&self, page: &mut Page, (name, help): (&'static str, &str), of: impl Fn(&Front) -> &Histogram) {
+    pub(super) fn show_long(
+        &self,
+        page: &mut Page,
+        (name, help): (&'static str, &str),
+        of: impl Fn(&Front) -> &Histogram,
+    ) {
         let sum = self.sum(|front| Some(of(front)));
         page.family(name, Type::Histogram, help).histogram(&[], &sum.expect("there is a front"));
     }

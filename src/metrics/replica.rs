@@ -121,6 +121,12 @@ cells! {
     ranges,
     /// Txns of several operations applied.
     txns,
+    /// Leases granted.
+    leases_granted,
+    /// Leases revoked, by clients or for their time.
+    leases_revoked,
+    /// Leases revoked for their time.
+    leases_expired,
     /// Rows that compactions removed.
     compacted_rows,
     /// When the last compaction ended, in seconds since 1970; 0 before the first.

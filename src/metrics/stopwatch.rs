@@ -21,7 +21,12 @@ impl Stopwatch {
 
 /// The wall clock, in whole seconds since 1970.
 pub fn unix_seconds() -> u64 {
+    unix_micros() / 1_000_000
+}
+
+/// The wall clock, in microseconds since 1970.
+pub fn unix_micros() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "shown to people and decides nothing")]
     let now = SystemTime::now();
-    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }

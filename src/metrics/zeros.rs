@@ -11,23 +11,6 @@ use super::text::{Page, Type};
 /// One family: type, name, help.
 type Row = (Type, &'static str, &'static str);
 
-/// Until there are leases.
-const LEASES: [Row; 4] = [
-    (Type::Counter, "etcd_debugging_lease_granted_total", "The total number of granted leases."),
-    (Type::Counter, "etcd_debugging_lease_renewed_total", "The number of renewed leases seen by the leader."),
-    (Type::Counter, "etcd_debugging_lease_revoked_total", "The total number of revoked leases."),
-    (Type::Counter, "etcd_debugging_server_lease_expired_total", "The total number of expired leases."),
-];
-
-/// Until there are watches.
-const WATCHES: [Row; 5] = [
-    (Type::Counter, "etcd_debugging_mvcc_events_total", "Total number of events sent by this member."),
-    (Type::Gauge, "etcd_debugging_mvcc_pending_events_total", "Total number of pending events to be sent."),
-    (Type::Gauge, "etcd_debugging_mvcc_slow_watcher_total", "Total number of unsynced slow watchers."),
-    (Type::Gauge, "etcd_debugging_mvcc_watch_stream_total", "Total number of watch streams."),
-    (Type::Gauge, "etcd_debugging_mvcc_watcher_total", "Total number of watchers."),
-];
-
 /// Until there are members to send to.
 const CLUSTER: [Row; 3] = [
     (
@@ -55,8 +38,7 @@ const DEFRAGMENTATION: [Row; 1] = [(
 )];
 
 /// Distributions of the same kinds.
-const TIMES: [(&str, &str, Scale); 5] = [
-    ("etcd_debugging_lease_ttl_total", "Bucketed histogram of lease TTLs.", Scale::numbers(1, 24)),
+const TIMES: [(&str, &str, Scale); 2] = [
     (
         "etcd_debugging_server_watch_send_loop_control_stream_duration_seconds",
         "The total duration in seconds of running through the send loop control stream response.",
@@ -67,21 +49,11 @@ const TIMES: [(&str, &str, Scale); 5] = [
         "The total duration in seconds of running through the progress loop control stream response.",
         USUAL,
     ),
-    (
-        "etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds",
-        "The average duration in seconds of running through the send loop watch stream response, per event.",
-        USUAL,
-    ),
-    (
-        "etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds",
-        "The total duration in seconds of running through the send loop watch stream response all events.",
-        USUAL,
-    ),
 ];
 
 /// Writes them.
 pub(super) fn show(page: &mut Page) {
-    for (kind, name, help) in LEASES.into_iter().chain(WATCHES).chain(CLUSTER).chain(DEFRAGMENTATION) {
+    for (kind, name, help) in CLUSTER.into_iter().chain(DEFRAGMENTATION) {
         page.family(name, kind, help).value(&[], 0);
     }
     for (name, help, scale) in TIMES {

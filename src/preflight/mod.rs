@@ -12,4 +12,4 @@ pub use directory::DataDirectory;
 pub use kernel::{available_cores, check_kernel};
 pub use network::{bind_problem, default_host, resolve};
 pub use problem::Problem;
-pub use start::{Started, leave, start};
+pub use start::{Started, leave, read_file, start};

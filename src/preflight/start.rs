@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{DataDirectory, Problem, check_kernel, default_host};
-use crate::config::{Config, Exit, Parsed, check_start, describe, parse, tls_notices};
-use crate::log::{self, Level, LogThread, Logger, Options, Record};
+use crate::config::{Config, Exit, Outside, Parsed, check_start, describe, parse, tls_notices};
+use crate::log::{self, Level, LogThread, Logger, Record};
 use crate::tls::Keeper;
 
 /// Everything that the executors start from.
@@ -30,11 +30,10 @@ pub fn start() -> Result<(Started, Logger, LogThread), ExitCode> {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let variables: Vec<(String, String)> =
         std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect();
-    let Parsed { config, records } = parse(&arguments, &variables, &default_host).map_err(|exit| leave(&exit))?;
-    let (logger, thread) = log::open(&config.log).map_err(|refused| {
-        let why = Record::warn("failed to verify flags", vec![("error", refused.to_string().into())]);
-        leave(&Exit::failed(vec![why]))
-    })?;
+    let outside = Outside { default_host: &default_host, read_file: &read_file };
+    let Parsed { config, records } = parse(&arguments, &variables, outside).map_err(|exit| leave(&exit))?;
+    let (logger, thread) =
+        log::open(&config.log).map_err(|refused| leave(&unopened(&records, &refused.to_string())))?;
     for record in &records {
         logger.record(record);
     }
@@ -68,10 +67,29 @@ fn begin(config: &Config, logger: &Logger) -> Result<(DataDirectory, Option<Arc<
     Ok((directory, given.or(made)))
 }
 
+/// The text of a configuration file.
+pub fn read_file(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOENT) => format!("open {path}: no such file or directory"),
+        Some(libc::EACCES) => format!("open {path}: permission denied"),
+        Some(libc::EISDIR) => format!("read {path}: is a directory"),
+        Some(_) => format!("read {path}: {error}"),
+        None => format!("read {path}: it is no text in UTF-8"),
+    })
+}
+
 /// Says what there is to say at an end before the start, and gives the status to end with.
 pub fn leave(exit: &Exit) -> ExitCode {
+    let wanted = exit.log.as_deref().cloned().unwrap_or_default();
+    let opened = log::open(&wanted);
+    if let Err(refused) = &opened
+        && exit.log.is_some()
+    {
+        // That is told instead, as with etcd, whatever else is wrong.
+        return leave(&unopened(&exit.records, &refused.to_string()));
+    }
     if !exit.records.is_empty()
-        && let Ok((logger, thread)) = log::open(&Options::default())
+        && let Ok((logger, thread)) = opened
     {
         for record in &exit.records {
             logger.record(record);
@@ -81,6 +99,13 @@ pub fn leave(exit: &Exit) -> ExitCode {
     }
     print(&exit.stdout, &exit.stderr);
     ExitCode::from(exit.code)
+}
+
+/// The end of a process whose log cannot be opened.
+fn unopened(records: &[Record], why: &str) -> Exit {
+    let running = records.iter().filter(|record| record.message == "Running: ").cloned();
+    let refused = Record::warn("failed to verify flags", vec![("error", why.to_owned().into())]);
+    Exit::failed(running.chain([refused]).collect())
 }
 
 fn print(out: &str, error: &str) {

@@ -118,7 +118,11 @@ impl Replica {
     /// tree's applied index and term and `installed_index`.
     pub fn open(config: Config, now: Now, tree: Tree, recovered: Recovered) -> Result<Self, Error> {
         let parts = start::open(&config, tree, recovered)?;
-        Self::assemble(config, now, parts)
+        let mut replica = Self::assemble(config, now, parts)?;
+        // The run before may have crashed between a checkpoint and this. If the log is full and the tree has everything in it,
+        // no other checkpoint would come to make room.
+        replica.release_log(replica.store.stamp().applied_index);
+        Ok(replica)
     }
 
     fn assemble(config: Config, now: Now, parts: Parts) -> Result<Self, Error> {
@@ -266,14 +270,18 @@ impl Replica {
                 self.begin_stop();
             }
         }
-        // Followers that lag may still want what the checkpoint covers, unless the log has grown too long for that.
-        let alone = self.driver.membership().is_alone();
-        let long = self.journal.is_stuck() || self.journal.bytes() >= self.config.checkpoint.wal_bytes_max;
-        let kept = if alone || long { 0 } else { self.config.catch_up_entries };
-        self.journal.release_through(RaftIndex(done.stamp.applied_index.0.saturating_sub(kept)));
+        self.release_log(done.stamp.applied_index);
         if !done.give_back.is_empty() {
             self.out.push_back(Output::GiveBack(done.give_back));
         }
+    }
+
+    /// The tree file has everything up to `index`. Followers that lag may still want that, unless the log has grown too long.
+    fn release_log(&mut self, index: RaftIndex) {
+        let alone = self.driver.membership().is_alone();
+        let long = self.journal.is_stuck() || self.journal.bytes() >= self.config.checkpoint.wal_bytes_max;
+        let kept = if alone || long { 0 } else { self.config.catch_up_entries };
+        self.journal.release_through(RaftIndex(index.0.saturating_sub(kept)));
     }
 
     /// Ticks, and whatever has waited too long. A tick that was missed is not made up for: after a pause of the whole

@@ -145,7 +145,7 @@ fn into_io(error: h2::Error) -> io::Error {
 
 /// Whether the client is there: asked after a long silence.
 #[derive(Debug)]
-enum Keepalive {
+enum Silence {
     /// Silence is measured from `reads`.
     Quiet { alarm: Alarm, reads: u64 },
     /// The client was asked and has until `alarm` to say anything.
@@ -162,7 +162,7 @@ struct Driver<T, H> {
     calls: Rc<Calls>,
     budget: Budget,
     pings: PingPolicy,
-    keepalive: Keepalive,
+    silence: Silence,
     shutdown: Option<Seat>,
     /// The machine is done; what is gathered must still leave.
     ended: Option<io::Result<()>>,
@@ -182,8 +182,8 @@ where
             handler,
             calls: Rc::default(),
             budget: Budget::default(),
-            pings: PingPolicy::default(),
-            keepalive: Keepalive::Quiet { alarm: Alarm::after(limits::KEEPALIVE_INTERVAL), reads },
+            pings: PingPolicy::new(shared.config().keepalive.client_interval_min),
+            silence: Silence::Quiet { alarm: Alarm::after(shared.config().keepalive.interval), reads },
             shutdown: Some(shared.shutdown().seat()),
             shared,
             ended: None,
@@ -277,10 +277,11 @@ where
             // Its answer counts as any other byte read; this only takes it out.
             let _ = ping_pong.poll_pong(context);
         }
+        let config = self.shared.config().keepalive;
         loop {
-            let (alarm, reads, asked) = match &mut self.keepalive {
-                Keepalive::Quiet { alarm, reads } => (alarm, *reads, false),
-                Keepalive::Asked { alarm, reads } => (alarm, *reads, true),
+            let (alarm, reads, asked) = match &mut self.silence {
+                Silence::Quiet { alarm, reads } => (alarm, *reads, false),
+                Silence::Asked { alarm, reads } => (alarm, *reads, true),
             };
             if alarm.poll(context).is_pending() {
                 return None;
@@ -289,11 +290,11 @@ where
             if asked && !spoke {
                 return Some(Err(io::ErrorKind::TimedOut.into()));
             }
-            self.keepalive = if spoke {
-                Keepalive::Quiet { alarm: Alarm::after(limits::KEEPALIVE_INTERVAL), reads: reads_now }
+            self.silence = if spoke {
+                Silence::Quiet { alarm: Alarm::after(config.interval), reads: reads_now }
             } else {
                 self.ask();
-                Keepalive::Asked { alarm: Alarm::after(limits::KEEPALIVE_TIMEOUT), reads: reads_now }
+                Silence::Asked { alarm: Alarm::after(config.timeout), reads: reads_now }
             };
         }
     }

@@ -9,6 +9,7 @@ use crate::metrics::Front;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The bounds that an operator may set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +18,29 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// Streams open at once on one connection; `limits::STREAMS_PER_CONNECTION_MAX` holds besides.
     pub streams_max: u32,
+    /// Who may ping how often, and when the server does.
+    pub keepalive: Keepalive,
+}
+
+/// The keepalive of connections, in both directions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keepalive {
+    /// Pings of a client closer together than this, while calls are open, are strikes.
+    pub client_interval_min: Duration,
+    /// Quiet time after which a client is asked whether it is there.
+    pub interval: Duration,
+    /// The time it has to answer.
+    pub timeout: Duration,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self {
+            client_interval_min: limits::PING_INTERVAL_MIN,
+            interval: limits::KEEPALIVE_INTERVAL,
+            timeout: limits::KEEPALIVE_TIMEOUT,
+        }
+    }
 }
 
 impl Default for Config {
@@ -24,6 +48,7 @@ impl Default for Config {
         Self {
             message_bytes_max: limits::REQUEST_BYTES_MAX_DEFAULT + limits::REQUEST_OVERHEAD_BYTES,
             streams_max: limits::STREAMS_PER_CONNECTION_MAX,
+            keepalive: Keepalive::default(),
         }
     }
 }

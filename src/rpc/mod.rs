@@ -22,7 +22,7 @@ mod timeout;
 mod wire;
 
 pub use connection::{SpokeTls, serve};
-pub use context::{Config, Context};
+pub use context::{Config, Context, Keepalive};
 pub use exchange::{Answers, Call, Reply, Requests, framed};
 pub use fuzz::fuzz_connection;
 pub use handler::{Handler, HttpRequest, HttpResponse};

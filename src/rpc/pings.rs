@@ -11,7 +11,7 @@
 //! Must not know: sockets, streams.
 
 use crate::limits;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const HEADER_BYTES: usize = 9;
 const PREFACE_BYTES: usize = 24;
@@ -86,13 +86,20 @@ pub(super) enum Verdict {
 }
 
 /// Counts strikes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PingPolicy {
+    /// The least time between two pings while calls are open.
+    interval_min: Duration,
     last: Option<Instant>,
     strikes: u32,
 }
 
 impl PingPolicy {
+    /// No ping came yet.
+    pub(super) fn new(interval_min: Duration) -> Self {
+        Self { interval_min, last: None, strikes: 0 }
+    }
+
     /// A ping came at `now`; `calls_open` then, and whether anything was `answered` since the ping before.
     pub(super) fn on_ping(&mut self, now: Instant, calls_open: usize, answered: bool) -> Verdict {
         let last = self.last.replace(now);
@@ -100,7 +107,7 @@ impl PingPolicy {
             self.strikes = 0;
             return Verdict::Fine;
         }
-        let interval = if calls_open == 0 { limits::PING_INTERVAL_IDLE_MIN } else { limits::PING_INTERVAL_MIN };
+        let interval = if calls_open == 0 { limits::PING_INTERVAL_IDLE_MIN } else { self.interval_min };
         if last.is_some_and(|last| now.duration_since(last) < interval) {
             self.strikes += 1;
         }
@@ -111,7 +118,6 @@ impl PingPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -148,7 +154,7 @@ mod tests {
 
     #[test]
     fn three_early_pings_are_too_many() {
-        let (mut policy, mut now) = (PingPolicy::default(), origin());
+        let (mut policy, mut now) = (PingPolicy::new(limits::PING_INTERVAL_MIN), origin());
         assert_eq!(policy.on_ping(now, 1, false), Verdict::Fine);
         for expected in [Verdict::Fine, Verdict::Fine, Verdict::TooMany] {
             now += limits::PING_INTERVAL_MIN - Duration::from_nanos(1);
@@ -158,7 +164,7 @@ mod tests {
 
     #[test]
     fn pings_in_time_or_after_an_answer_are_free() {
-        let (mut policy, mut now) = (PingPolicy::default(), origin());
+        let (mut policy, mut now) = (PingPolicy::new(limits::PING_INTERVAL_MIN), origin());
         for _ in 0..20 {
             now += limits::PING_INTERVAL_MIN;
             assert_eq!(policy.on_ping(now, 1, false), Verdict::Fine);
@@ -170,6 +176,16 @@ mod tests {
         for expected in [Verdict::Fine, Verdict::Fine, Verdict::TooMany] {
             now += limits::PING_INTERVAL_MIN;
             assert_eq!(policy.on_ping(now, 0, false), expected);
+        }
+    }
+
+    #[test]
+    fn the_interval_is_the_one_that_was_set() {
+        let (mut policy, mut now) = (PingPolicy::new(Duration::from_secs(60)), origin());
+        assert_eq!(policy.on_ping(now, 1, false), Verdict::Fine);
+        for expected in [Verdict::Fine, Verdict::Fine, Verdict::TooMany] {
+            now += limits::PING_INTERVAL_MIN;
+            assert_eq!(policy.on_ping(now, 1, false), expected);
         }
     }
 }

@@ -316,6 +316,24 @@ fn a_flood_of_pings_is_told_so() {
     });
 }
 
+/// `--grpc-keepalive-interval` and `--grpc-keepalive-timeout`: who is silent is asked, and let go without an answer.
+#[test]
+fn a_silent_client_is_asked_and_let_go() {
+    run(|| async {
+        let moment = std::time::Duration::from_millis(20);
+        let keepalive = Keepalive { interval: moment, timeout: moment, ..Keepalive::default() };
+        let server = Server::start(Config { keepalive, ..Config::default() });
+        let mut stream = server.connect();
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        stream.write_all(&bytes).await.unwrap();
+        let mut answer = Vec::new();
+        // The end comes by itself, cleanly or not.
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(answer.windows(9).any(|frame| frame == [0, 0, 8, 6, 0, 0, 0, 0, 0]), "a ping: {answer:?}");
+    });
+}
+
 #[test]
 fn header_floods_are_bounded() {
     run(|| async {

@@ -9,7 +9,7 @@ use super::member::Member;
 use super::router::Entry;
 use super::server::Service;
 use super::status::Error;
-use super::{alarm, downgrade, metrics as page};
+use super::{alarm, downgrade, metrics as page, vars};
 use crate::command::{AlarmType, RangeRequest};
 use crate::identity::{ETCD_VERSION, split_host_port};
 use crate::metrics::{self, RequestKind, Stopwatch};
@@ -82,9 +82,12 @@ async fn route<M: Member>(service: &Service<M>, request: &Request) -> Response {
             let text = page::render(service);
             typed(text, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))
         }
-        "/health" | "/version" | "/livez" | "/readyz" if *request.method() != Method::GET => not_allowed(),
+        "/health" | "/version" | "/livez" | "/readyz" | "/debug/vars" if *request.method() != Method::GET => {
+            not_allowed()
+        }
         "/health" => health(service, &Query::of(request)).await,
         "/version" => version(service),
+        "/debug/vars" => typed(vars::render(service), HeaderValue::from_static("application/json; charset=utf-8")),
         "/livez" => checks(service, ("livez", &LIVEZ), &Query::of(request)).await,
         "/readyz" => checks(service, ("readyz", &READYZ), &Query::of(request)).await,
         _ => match named_check(path) {
@@ -112,8 +115,10 @@ impl Query {
         let mut serializable = None;
         for pair in request.uri().query().unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match name {
-                "exclude" if !value.is_empty() => query.exclude.push(value.to_owned()),
+            // A pair that is not encoded as it should be is left out, as Go does.
+            let (Some(name), Some(value)) = (unescaped(name), unescaped(value)) else { continue };
+            match name.as_str() {
+                "exclude" if !value.is_empty() => query.exclude.push(value),
                 "serializable" => {
                     serializable.get_or_insert(value == "true");
                 }
@@ -130,6 +135,23 @@ impl Query {
     }
 }
 
+/// A part of a query without its encoding.
+fn unescaped(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// `/health`: alarms, then the leader, then a read.
 async fn health<M: Member>(service: &Service<M>, query: &Query) -> Response {
     let reason = match judge(service, query).await {
@@ -141,7 +163,11 @@ async fn health<M: Member>(service: &Service<M>, query: &Query) -> Response {
         Err(why) => format!("RANGE ERROR:{}", service.status_of(why).message),
     };
     service.front().health_failures.count();
-    error(StatusCode::SERVICE_UNAVAILABLE, &format!(r#"{{"health":"false","reason":"{reason}"}}"#))
+    let output = format!(r#"{{"health":"false","reason":"{reason}"}}"#);
+    if let Some(logger) = service.member().logger() {
+        logger.warn("/health error", &[("output", output.clone().into()), ("status-code", 503u64.into())]);
+    }
+    error(StatusCode::SERVICE_UNAVAILABLE, &output)
 }
 
 /// Why the member is not healthy, if it is not.
@@ -253,6 +279,7 @@ async fn checks<M: Member>(service: &Service<M>, (group, checks): (&'static str,
         }
     }
     if failed {
+        tell_of_failure(service, group, &lines);
         return error(StatusCode::SERVICE_UNAVAILABLE, &lines);
     }
     if !query.verbose {
@@ -262,6 +289,15 @@ async fn checks<M: Member>(service: &Service<M>, (group, checks): (&'static str,
     let mut response = typed(lines, TEXT);
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Whoever looks after the member sees in its log what the prober saw.
+fn tell_of_failure<M: Member>(service: &Service<M>, group: &str, lines: &str) {
+    if let Some(logger) = service.member().logger() {
+        let path = format!("/{group}");
+        let fields = [("path", path.into()), ("reason", lines.to_owned().into()), ("status-code", 503u64.into())];
+        logger.error("Health check error", &fields);
+    }
 }
 
 fn typed(body: impl Into<Bytes>, content_type: HeaderValue) -> Response {

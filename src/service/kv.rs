@@ -10,14 +10,15 @@ use super::header;
 use super::member::{Member, ProposeError};
 use super::quota;
 use super::server::Service;
+use super::slow::{Answer, Noted};
 use super::status::Error;
 use crate::command::{
     CompactionRequest, DeleteRangeRequest, Kind, Outcome, PutRequest, Response, TxnRequest, TxnResponse,
 };
-use crate::metrics::{RequestKind, Stopwatch};
+use crate::metrics::{Method, RequestKind, Stopwatch};
 use crate::mvcc::{self, check};
 use crate::proto::etcdserverpb::CompactionResponse;
-use crate::rpc;
+use crate::rpc::{self, Status};
 use bytes::Bytes;
 use prost::Message;
 
@@ -52,10 +53,15 @@ pub(super) async fn txn<M: Member>(service: Service<M>, request: TxnRequest, mes
         drop(request);
         return propose(&service, (Kind::Txn, RequestKind::Txn), size, message).await;
     }
-    let watch = Stopwatch::start();
+    let (watch, noted) = (Stopwatch::start(), Noted::begin(Method::KvTxn, &message));
     let response = read_only_txn(&service, &request).await;
     service.front().on_request(RequestKind::ReadonlyTxn, response.is_ok(), watch.nanos());
-    Ok(rpc::framed(&response?))
+    let framed = response.map(|response| rpc::framed(&response));
+    match &framed {
+        Ok(framed) => noted.end_of_read(&service, Answer::Framed(framed)),
+        Err(error) => noted.end_of_read(&service, Answer::Error(&Status::from(error.clone()).message)),
+    }
+    framed
 }
 
 async fn read_only_txn<M: Member>(service: &Service<M>, request: &TxnRequest) -> Result<TxnResponse, Error> {

@@ -14,7 +14,7 @@ use super::status::Error;
 use crate::command::{Kind, LeaseGrantRequest, LeaseResponse, LeaseRevokeRequest, Outcome, Response};
 use crate::lease;
 use crate::limits;
-use crate::metrics::{Method, Shape};
+use crate::metrics::{Method, RequestKind, Shape, Stopwatch};
 use crate::proto::etcdserverpb::{
     LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse,
     LeaseRevokeResponse, LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
@@ -40,7 +40,11 @@ pub(super) async fn grant<M: Member>(
     }
     let ttl = lease::ttl_raised(request.ttl, service.settings().lease_ttl_seconds_min);
     let command = LeaseGrantRequest { ttl, id };
-    let Outcome { revision, response } = member.propose(Kind::LeaseGrant, command.encode_to_vec().into()).await?;
+    let watch = Stopwatch::start();
+    let proposed = member.propose(Kind::LeaseGrant, command.encode_to_vec().into()).await;
+    service.front().on_request(RequestKind::LeaseGrant, was_answered(&proposed), watch.nanos());
+    let Outcome { revision, response } = proposed?;
+    service.front().lease_ttls.observe(u64::try_from(ttl).unwrap_or(0));
     let header = Some(header::at(member, revision));
     if let Response::Lease(LeaseResponse::Granted { id: granted, ttl_seconds }) = response {
         assert_eq!((granted.0, ttl_seconds), (id, ttl), "what was settled is what is granted");
@@ -54,8 +58,15 @@ pub(super) async fn revoke<M: Member>(
     message: Bytes,
 ) -> Result<Bytes, Error> {
     let member = service.member();
-    let outcome = member.propose(Kind::LeaseRevoke, message).await?;
-    Ok(rpc::framed(&LeaseRevokeResponse { header: Some(header::at(member, outcome.revision)) }))
+    let watch = Stopwatch::start();
+    let proposed = member.propose(Kind::LeaseRevoke, message).await;
+    service.front().on_request(RequestKind::LeaseRevoke, was_answered(&proposed), watch.nanos());
+    Ok(rpc::framed(&LeaseRevokeResponse { header: Some(header::at(member, proposed?.revision)) }))
+}
+
+/// A command that was applied and refused was answered: so etcd counts it.
+fn was_answered(proposed: &Result<Outcome, ProposeError>) -> bool {
+    matches!(proposed, Ok(_) | Err(ProposeError::Request(_)))
 }
 
 pub(super) async fn time_to_live<M: Member>(
@@ -118,6 +129,7 @@ async fn renew_all<M: Member>(
         for (id, answer) in ids.into_iter().zip(asked) {
             observed.on_request();
             let ttl = reply.guard(renewed(member, id, answer)).await??;
+            service.front().leases_renewed.add(u64::from(ttl > 0));
             let response = rpc::framed(&LeaseKeepAliveResponse { header: Some(header), id: id.0, ttl });
             observed.on_message(response.len() - rpc::frame::PREFIX_BYTES);
             out.extend_from_slice(&response);

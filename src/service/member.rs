@@ -7,6 +7,7 @@
 //! Must not know: gRPC, connections.
 
 use crate::command::{Kind, Outcome};
+use crate::log::Logger;
 use crate::mvcc;
 use crate::replica::{LeaseAnswer, LeaseAsk};
 use crate::service::Watches;
@@ -47,6 +48,11 @@ pub trait Member: Clone + 'static {
 
     /// A read met a damaged page or row, which was not served: to be told to the operator.
     fn on_damage(&self, error: &mvcc::Error);
+
+    /// Where slow requests are told, if anywhere.
+    fn logger(&self) -> Option<&Logger> {
+        None
+    }
 
     /// Who the member is.
     fn identity(&self) -> &Identity;

@@ -88,7 +88,7 @@ fn show_consensus(registry: &Registry, status: &MemberStatus, id: &str, page: &m
         (
             "etcd_server_slow_apply_total",
             "The total number of slow apply requests (likely overloaded from slow disk).",
-            replica.slow_applies.get(),
+            replica.slow_applies.get() + registry.total(|front| front.slow_reads.get()),
         ),
         ("etcd_server_read_indexes_failed_total", "The total number of failed read indexes seen.", reads_failed),
         (

@@ -20,10 +20,12 @@ mod quota;
 mod range;
 mod router;
 mod server;
+mod slow;
 mod snapshot;
 mod status;
 #[cfg(test)]
 mod tests;
+mod vars;
 mod watch;
 mod watches;
 
@@ -31,4 +33,5 @@ pub use access::Access;
 pub use member::{Identity, Member, MemberRecord, MemberStatus, ProposeError, ReadError, Timeout};
 pub use router::{Entry, serve_connection, serve_entered};
 pub use server::{Service, Settings};
+pub use status::text_of;
 pub use watches::Watches;

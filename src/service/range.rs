@@ -12,6 +12,7 @@ use super::header;
 use super::member::Member;
 use super::observed::Observed;
 use super::server::Service;
+use super::slow::{Answer, Noted};
 use super::status::Error;
 use crate::command::{RangeRequest, ResponseHeader};
 use crate::limits;
@@ -34,11 +35,13 @@ pub(super) async fn range<M: Member>(service: Service<M>, call: Call) {
     let read = async {
         let serves = |request: &RangeRequest| request.serializable;
         let (asked, told) = ((&mut requests, Answers::One), (&mut reply, &mut observed));
-        let (request, _) = service.request(&head, asked, told, serves).await?;
+        let (request, message) = service.request(&head, asked, told, serves).await?;
+        let noted = Noted::begin(Method::KvRange, &message);
         check::check_range(&request)?;
         let watch = Stopwatch::start();
         let begun = begin(&service, &mut reply, &request).await;
         service.front().on_request(RequestKind::Range, begun.is_ok(), watch.nanos());
+        note(&service, noted, &begun);
         begun
     };
     let status = match read.await {
@@ -55,6 +58,20 @@ pub(super) async fn range<M: Member>(service: Service<M>, call: Call) {
     };
     observed.end(&status);
     reply.finish(status);
+}
+
+/// What the log may have to say of a range.
+fn note<M: Member>(service: &Service<M>, noted: Noted, begun: &Result<Begun, Error>) {
+    let text;
+    let answer = match begun {
+        Ok(Begun::Whole(framed)) => Answer::Framed(framed),
+        Ok(Begun::Large(large)) => Answer::Large(large.scan.tail().count, large.scan.encoded_length()),
+        Err(error) => {
+            text = Status::from(error.clone()).message;
+            Answer::Error(&text)
+        }
+    };
+    noted.end_as_read(service, answer);
 }
 
 /// Serves `KV.RangeStream`: the same answer in messages that a client merges.

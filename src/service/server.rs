@@ -9,9 +9,11 @@
 use super::access::Access;
 use super::member::Member;
 use super::observed::Observed;
+use super::slow::{Answer, Noted};
 use super::status::Error;
 use crate::limits;
 use crate::metrics::{Front, Method, Registry, Shape};
+use crate::net::Peer;
 use crate::rpc::{self, Answers, Call, Head, Reply, Requests, Status};
 use crate::types::ShardId;
 use bytes::Bytes;
@@ -20,6 +22,7 @@ use prost::Message;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 static HAS_LEADER: HeaderName = HeaderName::from_static("hasleader");
 static CLIENT_API_VERSION: HeaderName = HeaderName::from_static("client-api-version");
@@ -33,6 +36,12 @@ pub struct Settings {
     pub txn_ops_max: usize,
     /// Streams open at once on one connection: `--max-concurrent-streams`.
     pub streams_max: u32,
+    /// Who may ping how often: `--grpc-keepalive-*`.
+    pub keepalive: rpc::Keepalive,
+    /// From when a read or an applied command is logged as slow: `--warning-apply-duration`.
+    pub slow_apply: Duration,
+    /// From when a call is: `--warning-unary-request-duration`.
+    pub slow_request: Duration,
     /// The shortest time to live of a lease, seconds: it follows from the election timeout.
     pub lease_ttl_seconds_min: i64,
 }
@@ -43,6 +52,9 @@ impl Default for Settings {
             request_bytes_max: limits::REQUEST_BYTES_MAX_DEFAULT,
             txn_ops_max: limits::TXN_OPS_MAX_DEFAULT,
             streams_max: limits::STREAMS_PER_CONNECTION_MAX,
+            keepalive: rpc::Keepalive::default(),
+            slow_apply: limits::SLOW_APPLY_DEFAULT,
+            slow_request: limits::SLOW_REQUEST_DEFAULT,
             lease_ttl_seconds_min: 2,
         }
     }
@@ -58,11 +70,11 @@ struct Inner<M> {
 }
 
 /// All services of one executor. Clones share it.
-pub struct Service<M>(Rc<Inner<M>>);
+pub struct Service<M>(Rc<Inner<M>>, Option<Peer>);
 
 impl<M> Clone for Service<M> {
     fn clone(&self) -> Self {
-        Self(Rc::clone(&self.0))
+        Self(Rc::clone(&self.0), self.1)
     }
 }
 
@@ -84,10 +96,21 @@ impl<M: Member> Service<M> {
         let config = rpc::Config {
             message_bytes_max: settings.request_bytes_max + limits::REQUEST_OVERHEAD_BYTES,
             streams_max: settings.streams_max,
+            keepalive: settings.keepalive,
         };
         let front = Arc::clone(registry.front(shard));
         let context = rpc::Context::counted(config, shutdown, Arc::clone(&front));
-        Self(Rc::new(Inner { member, settings, context, registry, front, access }))
+        Self(Rc::new(Inner { member, settings, context, registry, front, access }), None)
+    }
+
+    /// The same services for one connection, whose client is told in the log.
+    pub fn for_peer(&self, peer: Peer) -> Self {
+        Self(Rc::clone(&self.0), Some(peer))
+    }
+
+    /// The client of this connection, for the log.
+    pub(super) fn remote(&self) -> String {
+        self.1.map_or_else(|| "No remote client info.".to_owned(), |peer| peer.to_string())
     }
 
     /// The member behind the services.
@@ -168,8 +191,10 @@ impl<M: Member> Service<M> {
         let service = self.clone();
         let mut observed = Observed::new(&self, method, Answers::One);
         let (asked, told) = ((&mut requests, Answers::One), (&mut reply, &mut observed));
+        let mut noted = None;
         let worked = match self.request(&head, asked, told, |_: &R| learner_serves).await {
             Ok((request, message)) => {
+                noted = Some(Noted::begin(method, &message));
                 let guarded = reply.guard(work(self, request, message)).await;
                 guarded.map_err(Error::Call).and_then(|worked| worked)
             }
@@ -177,12 +202,14 @@ impl<M: Member> Service<M> {
         };
         match worked {
             Ok(framed) => {
+                noted.into_iter().for_each(|noted| noted.end(&service, Answer::Framed(&framed)));
                 observed.on_message(framed.len() - rpc::frame::PREFIX_BYTES);
                 observed.end(&Status::OK);
                 reply.message(framed).await;
             }
             Err(error) => {
                 let status = service.status_of(error);
+                noted.into_iter().for_each(|noted| noted.end(&service, Answer::Error(&status.message)));
                 observed.end(&status);
                 reply.finish(status);
             }

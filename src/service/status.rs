@@ -146,6 +146,11 @@ impl From<Error> for Status {
     }
 }
 
+/// What a client would be told of a command that was not done, for the log.
+pub fn text_of(error: ProposeError) -> String {
+    Status::from(Error::Propose(error)).message.into_owned()
+}
+
 /// Also what `Status.errors` and `/health` say.
 pub(super) const NO_LEADER: &str = "etcdserver: no leader";
 const CORRUPT: &str = "etcdserver: corrupt cluster";

@@ -288,7 +288,7 @@ fn what_is_not_served_yet_is_unimplemented() {
     run(|world| async move {
         for (path, text) in [
             ("/v3lockpb.Lock/Lock", "unknown service v3lockpb.Lock"),
-            ("/etcdserverpb.Maintenance/Hash", "unknown method Hash for service etcdserverpb.Maintenance"),
+            ("/etcdserverpb.Maintenance/Nope", "unknown method Nope for service etcdserverpb.Maintenance"),
             ("/etcdserverpb.Cluster/MemberAdd", "unknown method MemberAdd for service etcdserverpb.Cluster"),
             ("/nowhere", "malformed method name: \"/nowhere\""),
         ] {

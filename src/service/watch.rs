@@ -12,7 +12,7 @@ use super::server::Service;
 use super::status::Error;
 use super::watches::Stream;
 use crate::limits;
-use crate::metrics::{Method, Shape};
+use crate::metrics::{Method, Shape, Stopwatch};
 use crate::mvcc::Progress;
 use crate::proto::etcdserverpb::watch_create_request::FilterType;
 use crate::proto::etcdserverpb::watch_request::RequestUnion;
@@ -106,10 +106,13 @@ async fn send<M: Member>(
     (reply, observed): (&mut Reply, &mut Observed<M>),
 ) -> Result<Infallible, Error> {
     loop {
-        while let Some(chunk) = stream.next_chunk(service.member().status().term) {
+        while let Some((chunk, events)) = stream.next_chunk(service.member().status().term) {
             observed.on_message(chunk.len());
+            let watch = Stopwatch::start();
             reply.write(chunk).await?;
+            service.front().on_watch_sent(events, watch.nanos());
         }
+        service.member().watches().publish(service.front());
         match stream.end() {
             Some(Ok(End::TooLarge(length))) => return Err(Error::ResponseTooLarge(length)),
             Some(Err(error)) => return Err(Error::Request(error)),

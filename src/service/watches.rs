@@ -14,6 +14,7 @@ use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 
+use crate::metrics::Front;
 use crate::mvcc::{self, Feed, Position, Progress};
 use crate::tree::Pinned;
 use crate::types::{Now, Revision, Term};
@@ -112,6 +113,19 @@ impl Watches {
         self.0.hub.borrow().counts()
     }
 
+    /// Puts up what the metrics show of them.
+    pub fn publish(&self, cells: &Front) {
+        let hub = self.0.hub.borrow();
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let (watchers, behind) = hub.counts();
+        let (told, waiting) = hub.events();
+        cells.watchers.set(count(watchers));
+        cells.watchers_behind.set(count(behind));
+        cells.watch_streams.set(count(hub.streams()));
+        cells.events_told.set(told);
+        cells.events_waiting.set(waiting);
+    }
+
     /// Wakes the streams that have something to send.
     fn wake(&self) {
         let mut hub = self.0.hub.borrow_mut();
@@ -171,10 +185,12 @@ impl Stream {
         self.watches.ring();
     }
 
-    /// The next bytes to send.
-    pub(super) fn next_chunk(&self, term: Term) -> Option<Bytes> {
+    /// The next bytes to send, and the events in them.
+    pub(super) fn next_chunk(&self, term: Term) -> Option<(Bytes, u64)> {
         let mut hub = self.hub();
+        let (before, _) = hub.events();
         let chunk = hub.next_chunk(self.id, term)?;
+        let events = hub.events().0 - before;
         let (has_work, has_room) = (hub.has_work(), hub.has_room(self.id));
         drop(hub);
         if has_work {
@@ -184,7 +200,7 @@ impl Stream {
         if let Some(waker) = waiting {
             waker.wake();
         }
-        Some(chunk)
+        Some((chunk, events))
     }
 
     /// Why it must end, if it must.

@@ -18,7 +18,7 @@ use crate::disk::checkpoint;
 use crate::disk::error::Error as DiskError;
 use crate::disk::log::LogFiles;
 use crate::disk::map::TreeFile;
-use crate::metrics::{self, Stopwatch};
+use crate::metrics::Stopwatch;
 use crate::raft::Leadership;
 use crate::replica::{Error, Failure, Input, Output, Replica};
 use crate::shard::clock::Clock;
@@ -132,10 +132,9 @@ impl Engine {
         replica: Replica,
         (inbox, front, links): (Rc<Inbox>, Rc<Front>, Vec<Rc<Link>>),
         files: Files,
-        (board, cells): (Arc<Board>, Arc<metrics::Replica>),
+        (board, meter): (Arc<Board>, Meter),
         logger: log::Logger,
     ) -> Self {
-        let meter = Meter::new(cells);
         Self {
             replica,
             inbox,

@@ -68,6 +68,13 @@ impl LocalMember {
     }
 }
 
+impl LocalMember {
+    /// What this shard counts.
+    pub(super) fn cells(&self) -> &metrics::Front {
+        &self.0.cells
+    }
+}
+
 impl Member for LocalMember {
     async fn propose(&self, kind: Kind, payload: Bytes) -> Result<Outcome, ProposeError> {
         self.0.front.propose(kind, payload).await.map_err(|refusal| {
@@ -128,6 +135,10 @@ impl Member for LocalMember {
 
     fn on_damage(&self, error: &mvcc::Error) {
         self.0.damage.tell(error);
+    }
+
+    fn logger(&self) -> Option<&log::Logger> {
+        Some(&self.0.common.logger)
     }
 
     fn identity(&self) -> &Identity {

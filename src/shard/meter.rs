@@ -4,10 +4,11 @@
 //! - Nothing here is asked before something is decided.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::apply::Counts;
 use crate::command::Kind;
-use crate::limits;
+use crate::log::Logger;
 use crate::metrics::{Operation, Replica, Stopwatch, unix_seconds};
 use crate::replica::Status;
 
@@ -19,12 +20,15 @@ pub(super) struct Meter {
     applied: Counts,
     /// A compaction is under way since.
     compacting: Option<Stopwatch>,
+    /// Turns that take longer are told.
+    slow_apply: Duration,
+    logger: Logger,
 }
 
 impl Meter {
     /// Shows nothing yet.
-    pub(super) fn new(cells: Arc<Replica>) -> Self {
-        Self { cells, applied: Counts::default(), compacting: None }
+    pub(super) fn new(cells: Arc<Replica>, slow_apply: Duration, logger: Logger) -> Self {
+        Self { cells, applied: Counts::default(), compacting: None, slow_apply, logger }
     }
 
     /// The cells, for what ends outside of a turn.
@@ -35,6 +39,7 @@ impl Meter {
     /// Puts up what the replica says of itself.
     pub(super) fn publish(&mut self, status: &Status) {
         let (cells, stats, operations) = (&self.cells, &status.stats, &status.applied_counts.operations);
+        let done = |kind: Kind| status.applied_counts.commands[kind.place()][1];
         let pending = u64::try_from(status.proposals_pending).unwrap_or(u64::MAX);
         for (cell, value) in [
             (&cells.leader_changes, status.counts.leader_changes),
@@ -45,6 +50,9 @@ impl Meter {
             (&cells.deletes, operations.deletes),
             (&cells.ranges, operations.ranges),
             (&cells.txns, operations.txns),
+            (&cells.leases_granted, done(Kind::LeaseGrant)),
+            (&cells.leases_revoked, done(Kind::LeaseRevoke) + done(Kind::LeaseExpire)),
+            (&cells.leases_expired, done(Kind::LeaseExpire)),
             (&cells.compacted_rows, status.compacted_rows),
             (&cells.log_file_bytes, status.wal_bytes),
             (&cells.groups, stats.groups),
@@ -67,6 +75,19 @@ impl Meter {
             }
             (true, Some(_)) | (false, None) => {}
         }
+    }
+
+    /// Commands are applied many at a time: the record is of all of a turn.
+    #[cold]
+    fn tell_of_slow_turn(&self, took: Duration, commands: u64) {
+        let fields = [
+            ("took", took.into()),
+            ("expected-duration", self.slow_apply.into()),
+            ("prefix", "".into()),
+            ("request", format!("{commands} commands of one turn").into()),
+            ("response", "".into()),
+        ];
+        self.logger.warn("apply request took too long", &fields);
     }
 
     fn on_compacted(&self, nanos: u64) {
@@ -99,8 +120,10 @@ impl Meter {
             // Begun and ended within the turn.
             self.on_compacted(nanos);
         }
-        if u128::from(nanos) > limits::METRICS_SLOW_APPLY.as_nanos() {
+        let took = Duration::from_nanos(nanos);
+        if took > self.slow_apply {
             self.cells.slow_applies.count();
+            self.tell_of_slow_turn(took, commands);
         }
     }
 }

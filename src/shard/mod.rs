@@ -1,6 +1,7 @@
 //! The executors, what crosses between them, and the replica's task on the first.
 
 mod clock;
+mod compactor;
 mod engine;
 mod front;
 mod link;
@@ -11,8 +12,10 @@ mod notify;
 mod nudge;
 mod oneshot;
 mod report;
+mod retention;
 mod server;
 mod signals;
+mod supervisor;
 mod telling;
 mod waiting;
 

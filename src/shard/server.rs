@@ -19,20 +19,25 @@ use futures_lite::future::zip;
 use glommio::channels::shared_channel::{self, ConnectedReceiver, SharedReceiver, SharedSender};
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
 
+use crate::config::AutoCompaction;
 use crate::disk::log::LogFiles;
 use crate::disk::map::TreeFile;
+use crate::mvcc::Position;
 use crate::net::{Bound, Channel, Connection, Doorman, Entrance, Listener, Security, Traffic};
 use crate::replica::Replica;
 use crate::rpc::{Shutdown, SpokeTls};
-use crate::service::{Entry, Service, Settings, serve_entered};
+use crate::service::{Entry, Member, Service, Settings, serve_entered};
+use crate::shard::compactor::compact_by_itself;
 use crate::shard::engine::{Engine, Files, Inbox};
 use crate::shard::front::Front;
 use crate::shard::link::{Link, send_gathered};
 use crate::shard::member::{Common, LocalMember};
 use crate::shard::mesh::{ToFront, ToReplica};
+use crate::shard::meter::Meter;
 use crate::shard::nudge::keep_nudging;
 use crate::shard::report::end_of_replica;
-use crate::shard::signals::StopSignals;
+use crate::shard::signals::{Asked, StopSignals};
+use crate::shard::supervisor;
 use crate::shard::telling::tell_watchers;
 use crate::tls::Failure;
 use crate::tree;
@@ -53,6 +58,8 @@ pub struct Plan {
     pub common: Common,
     /// The services' bounds.
     pub settings: Settings,
+    /// What is compacted without being asked for.
+    pub auto_compaction: AutoCompaction,
     /// What ends the process.
     pub signals: StopSignals,
 }
@@ -154,7 +161,7 @@ impl Serving {
             let (entrance, peer) = (connection.entrance(), connection.peer());
             if let Some(channel) = serving.admit(connection).await {
                 let entry = Entry { traffic: entrance.traffic, secure: channel.is_secure() };
-                let served = serve_entered(channel, serving.service.clone(), entry).await;
+                let served = serve_entered(channel, serving.service.for_peer(peer), entry).await;
                 // What else ended a connection concerns its client alone, who sees it too.
                 if served.is_err_and(|error| error.get_ref().is_some_and(|why| why.is::<SpokeTls>())) {
                     serving.doorman.turned_away(peer, Failure::new(SpokeTls.to_string()));
@@ -292,12 +299,15 @@ async fn run_first(plan: Plan, ends: Vec<LinkEnds>, logger: log::Logger) -> Resu
         tasks.push(glommio::spawn_local(receive(at, receiver, Rc::clone(&inbox), Rc::clone(&shards))));
     }
     tasks.push(serving.tell_watchers());
+    let compacting = compact_by_itself(plan.auto_compaction, serving.member.clone(), logger.clone());
+    tasks.push(glommio::spawn_local(compacting));
     tasks.push(glommio::spawn_local(ring_for_own_front(Rc::clone(&serving.front), Rc::clone(&inbox))));
 
     let files = Files { log: Rc::new(LogFiles::new(&plan.common.paths.wal)), tree: plan.tree_file };
     let around = (Rc::clone(&inbox), Rc::clone(&serving.front), links);
     let Common { board, paths, registry, .. } = plan.common;
-    let told = (board, Arc::clone(registry.replica()));
+    let meter = Meter::new(Arc::clone(registry.replica()), plan.settings.slow_apply, logger.clone());
+    let told = (board, meter);
     let engine = Engine::new(plan.replica, around, files.clone(), told, logger.clone());
     let engine = glommio::spawn_local(engine.run());
 
@@ -388,13 +398,17 @@ async fn serve_until_signal(
         logger.info("ready to serve client requests", &[]);
         match accept_all(listeners, &shards, &logger) {
             // Held until this future is dropped, which ends the tasks and closes the listeners.
-            Ok(_accepting) => std::future::pending::<()>().await,
+            Ok(_accepting) => {
+                supervisor::ready(&logger);
+                std::future::pending::<()>().await;
+            }
             Err(error) => logger.error("could not listen", &[("error", error.to_string().into())]),
         }
     };
     let stopped = async {
-        match signals.stopped().await {
-            Ok(()) => logger.info("received signal; shutting down", &[]),
+        match signals.asked().await {
+            Ok(Asked::Stop) => logger.info("received signal; shutting down", &[]),
+            Ok(Asked::Quit) => quit(&shards, &logger),
             Err(error) => {
                 logger.error("cannot wait for signals", &[("error", error.to_string().into())]);
                 std::future::pending::<()>().await;
@@ -402,7 +416,27 @@ async fn serve_until_signal(
         }
     };
     stopped.or(accepting).await;
+    supervisor::stopping();
     shards.drain().await;
     inbox.put(crate::replica::Input::Stop);
     std::future::pending().await
+}
+
+/// Says what the process was at and ends it: what Go's runtime does for SIGQUIT, without the stacks.
+fn quit(shards: &Shards, logger: &log::Logger) -> ! {
+    let status = shards.serving.member.status();
+    let connections: u64 = shards.connections.borrow().iter().sum::<u64>() + shards.serving.front.connections();
+    let position = Position::of(&shards.serving.member.pin().stamp());
+    let fields = [
+        ("term", status.term.0.into()),
+        ("leader", status.leader.to_string().into()),
+        ("committed-index", status.committed.0.into()),
+        ("applied-index", status.applied.0.into()),
+        ("revision", position.current.0.into()),
+        ("compact-revision", position.compacted.0.into()),
+        ("connections", connections.into()),
+        ("db-size", status.file_bytes.into()),
+    ];
+    logger.fatal("received SIGQUIT; ending at once", &fields);
+    std::process::exit(2)
 }

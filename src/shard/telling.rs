@@ -21,6 +21,7 @@ pub(super) async fn tell_watchers(front: Rc<Front>, member: LocalMember) {
     loop {
         let compacted = step_to_the_end(&member).await;
         front.on_watched(member.watches().watched(), compacted);
+        member.watches().publish(member.cells());
         let changed = front.changed.wait().or(member.watches().rung());
         let Some(deadline) = member.watches().next_deadline() else {
             changed.await;

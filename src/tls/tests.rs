@@ -44,7 +44,14 @@ impl World {
     fn tls(&self) -> ClientTls {
         let words = ["etcd", "--cert-file", &self.path("cert.pem"), "--key-file", &self.path("key.pem")];
         let arguments: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        crate::config::parse(&arguments, &[], &|| Err("none".to_owned())).unwrap().config.tls
+        crate::config::parse(
+            &arguments,
+            &[],
+            crate::config::Outside { default_host: &|| Err("none".to_owned()), read_file: &|_| Err("none".to_owned()) },
+        )
+        .unwrap()
+        .config
+        .tls
     }
 
     fn keeper(&self) -> Keeper {

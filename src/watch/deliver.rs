@@ -291,6 +291,16 @@ impl Hub {
     }
 }
 
+/// How many events are encoded here.
+pub(super) fn count_events(events: &[u8]) -> u64 {
+    let (mut rest, mut count) = (events, 0);
+    while !rest.is_empty() {
+        rest = &rest[event_length(rest)..];
+        count += 1;
+    }
+    count
+}
+
 /// The length of the first of some encoded events.
 fn event_length(events: &[u8]) -> usize {
     let mut reader = Reader::new(events);

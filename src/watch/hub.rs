@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::deliver::count_events;
 use super::index::Index;
 use super::message::{Content, Message, put_head};
-use super::queue::Queue;
+use super::queue::{Queue, Queued};
 use super::slab::Slab;
 use super::topic::Topics;
 use super::watcher::Watcher;
@@ -155,6 +156,8 @@ pub struct Hub {
     pub(super) ticks: BTreeSet<(Now, u32)>,
     ready: VecDeque<u32>,
     queued_bytes: usize,
+    queued_events: u64,
+    told_events: u64,
     pub(super) term: Term,
 }
 
@@ -183,6 +186,8 @@ impl Hub {
             ticks: BTreeSet::new(),
             ready: VecDeque::new(),
             queued_bytes: 0,
+            queued_events: 0,
+            told_events: 0,
             term: Term(0),
             config,
         }
@@ -241,8 +246,9 @@ impl Hub {
         if let Some(tick) = stream.tick {
             self.ticks.remove(&(tick, id.slot));
         }
-        while let Some((_, cost)) = stream.queue.pop() {
-            self.queued_bytes -= cost;
+        while let Some(queued) = stream.queue.pop() {
+            self.queued_bytes -= queued.cost;
+            self.queued_events -= queued.events;
         }
     }
 
@@ -280,7 +286,9 @@ impl Hub {
     /// Queues a message.
     pub(super) fn push(&mut self, slot: u32, watch_id: i64, revision: Revision, content: Content) {
         let stream = &mut self.streams[slot];
-        self.queued_bytes += stream.queue.push(Message { watch_id, revision, content });
+        let events = count_events(content.events());
+        self.queued_events += events;
+        self.queued_bytes += stream.queue.push(Message { watch_id, revision, content }, events);
         if !std::mem::replace(&mut stream.is_ready, true) {
             self.ready.push_back(slot);
         }
@@ -306,8 +314,10 @@ impl Hub {
         }
         let mut out = Vec::new();
         while out.len() < WATCH_CHUNK_BYTES {
-            let Some((message, cost)) = stream.queue.pop() else { break };
+            let Some(Queued { message, cost, events }) = stream.queue.pop() else { break };
             self.queued_bytes -= cost;
+            self.queued_events -= events;
+            self.told_events += events;
             put_head(&mut out, &self.config, term, &message);
             if let Content::Events(events, _) = message.content {
                 if events.len() > WATCH_COPIED_BYTES_MAX {
@@ -354,6 +364,16 @@ impl Hub {
     pub fn counts(&self) -> (usize, usize) {
         let watchers = self.watchers.count();
         (watchers, watchers - self.synced - self.awaiting.len())
+    }
+
+    /// Streams that clients have open.
+    pub fn streams(&self) -> usize {
+        self.streams.count()
+    }
+
+    /// Events handed out to be sent so far, and those that wait; each counts once for every watcher that is told of it.
+    pub fn events(&self) -> (u64, u64) {
+        (self.told_events, self.queued_events)
     }
 
     /// What waits for all clients, bytes.

@@ -11,10 +11,20 @@ use bytes::Bytes;
 use super::message::{Content, Message};
 use crate::limits::WATCH_MESSAGE_BYTES;
 
-/// The messages, each with what it was counted for.
+/// A message that waits.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) message: Message,
+    /// What it was counted for, bytes.
+    pub(super) cost: usize,
+    /// The events in it.
+    pub(super) events: u64,
+}
+
+/// The messages of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    messages: VecDeque<(Message, usize)>,
+    messages: VecDeque<Queued>,
     bytes: usize,
 }
 
@@ -23,25 +33,25 @@ fn are_same(one: &Bytes, other: &Bytes) -> bool {
 }
 
 impl Queue {
-    /// Puts a message at the end; what it costs.
-    pub(super) fn push(&mut self, message: Message) -> usize {
-        let before = self.messages.back().map(|(before, _)| &before.content);
+    /// Puts a message with so many events at the end; what it costs.
+    pub(super) fn push(&mut self, message: Message, events: u64) -> usize {
+        let before = self.messages.back().map(|before| &before.message.content);
         let shared = match (&message.content, before) {
             (Content::Events(events, _), Some(Content::Events(before, _))) => are_same(events, before),
             _ => false,
         };
         let cost = WATCH_MESSAGE_BYTES + if shared { 0 } else { message.content.events().len() };
         self.bytes += cost;
-        self.messages.push_back((message, cost));
+        self.messages.push_back(Queued { message, cost, events });
         cost
     }
 
-    /// Takes the first message out, and what it cost.
-    pub(super) fn pop(&mut self) -> Option<(Message, usize)> {
-        let (message, cost) = self.messages.pop_front()?;
-        self.bytes -= cost;
+    /// Takes the first message out.
+    pub(super) fn pop(&mut self) -> Option<Queued> {
+        let queued = self.messages.pop_front()?;
+        self.bytes -= queued.cost;
         assert!(!self.messages.is_empty() || self.bytes == 0, "an empty queue costs nothing");
-        Some((message, cost))
+        Some(queued)
     }
 
     /// What all of it costs.

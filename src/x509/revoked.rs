@@ -14,7 +14,7 @@ use super::der::{BIT_STRING, Elements, GENERALIZED_TIME, INTEGER, Malformed, SEQ
 pub struct Revoked(BTreeSet<Vec<u8>>);
 
 impl Revoked {
-    /// Reads a list's DER. As in Go, a list has the version and the time of its making.
+    /// Reads a list's DER.
     pub fn read(list: &[u8]) -> Result<Self, Malformed> {
         let mut outer = Elements::new(list);
         let mut signed = outer.sequence()?;
@@ -24,7 +24,8 @@ impl Revoked {
         if !outer.is_empty() || !signed.is_empty() {
             return Err(Malformed);
         }
-        inner.expect(INTEGER)?;
+        // Lists of the first version, which Go refuses, do not say it.
+        inner.optional(INTEGER)?;
         // Signature algorithm, issuer.
         inner.expect(SEQUENCE)?;
         inner.expect(SEQUENCE)?;

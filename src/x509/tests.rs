@@ -81,3 +81,12 @@ fn what_is_cut_or_changed_is_refused_or_read_but_never_a_panic() {
     }
     assert!(Revoked::read(&certificate).is_err());
 }
+
+/// Made by OpenSSL: one number is revoked, 0x1001, and the certificate has one name.
+#[test]
+fn what_another_library_wrote_is_read() {
+    let list = include_bytes!("../../tests/fuzz/corpus/x509/list");
+    assert_eq!(Revoked::read(list).unwrap().len(), 1);
+    let facts = Facts::of(include_bytes!("../../tests/fuzz/corpus/x509/certificate")).unwrap();
+    assert_eq!(facts.dns_names, ["client.example"]);
+}

@@ -9,8 +9,10 @@ mod client;
 
 mod alarms;
 mod commands;
+mod figures;
 mod http;
 mod metrics;
+mod operations;
 mod process;
 mod run;
 mod text;

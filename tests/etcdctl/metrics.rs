@@ -10,7 +10,7 @@ use crate::client::{Client, http_get, oracle_is_old};
 use crate::run::{Side, both_with, etcdctl};
 
 /// Families of etcd's that are not here, by their beginning, and why.
-const ABSENT: [(&str, &str); 21] = [
+const ABSENT: [(&str, &str); 18] = [
     ("go_", "there is no Go runtime"),
     ("etcd_server_go_version", "there is no Go runtime"),
     ("etcd_grpc_proxy_", "a gateway's, linked into etcd's server, where they stay zero"),
@@ -21,21 +21,18 @@ const ABSENT: [(&str, &str); 21] = [
     ("etcd_debugging_mvcc_index_compaction_pause_", "there is no index in memory to be compacted"),
     ("etcd_debugging_mvcc_db_compaction_pause_", "compaction goes in small steps and pauses nobody"),
     ("etcd_mvcc_db_open_read_transactions", "readers pin a root; there are no read transactions to wait for"),
-    ("etcd_server_feature_enabled", "etcd's feature gates are not this server's"),
     ("etcd_network_active_peers", "comes with clusters of several members"),
     ("etcd_network_disconnected_peers_total", "comes with clusters of several members"),
     ("etcd_network_peer_", "comes with clusters of several members"),
     ("etcd_network_snapshot_", "comes with clusters of several members"),
     ("etcd_server_learner_promote_failures", "comes with clusters of several members"),
-    ("etcd_network_server_stream_failures_total", "comes with watches and leases"),
+    ("etcd_network_server_stream_failures_total", "appears with a stream's first failure that is not its client's"),
     // Single series of families that are here.
     (
         "etcd_server_apply_duration_seconds{op=\"Cluster",
         "the cluster's version and members' names are not replicated here",
     ),
     ("etcd_server_request_duration_seconds{success=\"true\",type=\"Cluster", "likewise"),
-    ("etcd_server_apply_duration_seconds{op=\"Lease", "comes with leases"),
-    ("etcd_server_request_duration_seconds{success=\"true\",type=\"Lease", "comes with leases"),
 ];
 
 fn is_absent(series: &str) -> bool {

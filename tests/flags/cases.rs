@@ -7,14 +7,101 @@ pub(crate) struct Case {
     pub(crate) flags: &'static [&'static str],
     /// Variables beside those of the machine.
     pub(crate) variables: &'static [(&'static str, &'static str)],
+    /// What the file `etcd.conf` holds, if there is one.
+    pub(crate) file: Option<&'static str>,
 }
 
 const fn case(flags: &'static [&'static str], variables: &'static [(&'static str, &'static str)]) -> Case {
-    Case { flags, variables }
+    Case { flags, variables, file: None }
+}
+
+/// A call with a configuration file; flags and variables beside it count for nothing.
+const fn file(text: &'static str) -> Case {
+    Case { flags: &["--config-file=etcd.conf"], variables: &[], file: Some(text) }
+}
+
+/// Configuration files that cannot be read. etcd names Go's types there, ringbolt the line and the field.
+pub(crate) fn unreadable() -> Vec<Case> {
+    vec![
+        file("name: 123\n"),
+        file("name: a\n x: 3\n"),
+        file("- a\n"),
+        file("heartbeat-interval: x\n"),
+        file("heartbeat-interval: -1\n"),
+        file("heartbeat-interval: 1.5\n"),
+        file("max-concurrent-streams: 4294967296\n"),
+        file("grpc-keepalive-min-time: 5s\n"),
+        file("log-outputs: stderr\n"),
+        file("cipher-suites: TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\n"),
+        file("client-transport-security: 3\n"),
+        file("client-transport-security: {client-cert-auth: maybe}\n"),
+        file("peer-transport-security: [a]\n"),
+        file("socket-options: {reuse-port: 3}\n"),
+        file("auto-compaction-retention: 1\n"),
+        file("pre-vote: 'true'\n"),
+        file("feature-gates: Foo=true\n"),
+        file("peer-transport-security:\n"),
+        file("{\"name\": \"a\"\n"),
+    ]
+}
+
+/// Configuration files that are read and refused.
+fn files() -> Vec<Case> {
+    vec![
+        Case { flags: &["--config-file=nothere"], variables: &[], file: None },
+        Case { flags: &[], variables: &[("ETCD_CONFIG_FILE", "nothere")], file: None },
+        Case {
+            flags: &["--config-file=etcd.conf", "--heartbeat-interval=100", "--name=flag"],
+            variables: &[("ETCD_NAME", "variable"), ("ETCD_HEARTBEAT_INTERVAL", "x")],
+            file: Some("name: a\nheartbeat-interval: 0\n"),
+        },
+        Case {
+            flags: &["--bad", "--config-file=etcd.conf"],
+            variables: &[],
+            file: Some("name: a\nheartbeat-interval: 0\n"),
+        },
+        file("heartbeat-interval: 0\n"),
+        file("name: a\nname: b\nheartbeat-interval: 0\n"),
+        file("Heartbeat-Interval: 0\n"),
+        file("{\"heartbeat-interval\": 0, \"name\": \"j\"}\n"),
+        file("name: a\nheartbeat-interval: 1e2\nelection-timeout: 400\n"),
+        file("name: a\nelection-timeout: 60000\n"),
+        file("listen-client-urls: foo\n"),
+        file("listen-peer-urls: http://a\n"),
+        file("listen-client-http-urls: foo\n"),
+        file("initial-advertise-peer-urls: foo\n"),
+        file("advertise-client-urls: foo\n"),
+        file("listen-metrics-urls: foo\n"),
+        file("name: a\nlisten-client-urls: http://foo.com:2379\n"),
+        file("initial-cluster-state: foo\n"),
+        file("feature-gates: LeaseCheckpointPersist=true\nname: a\n"),
+        file("name: a\nauto-compaction-mode: x\n"),
+        file("name: a\nmax-snapshots: 3\nheartbeat-interval: 0\n"),
+        file("name: a\ntls-min-version: TLS1.3\ntls-max-version: TLS1.2\n"),
+        file("name: a\ncompact-hash-check-time: 0\n"),
+        file("logger: capnslog\n"),
+        file("log-outputs: [stdout, systemd/journal]\n"),
+        file("log-outputs: [default, stderr]\n"),
+        file("name: a\nenable-log-rotation: true\n"),
+        file("discovery-srv: x\ninitial-cluster: a=http://b:1\n"),
+        file("data-dir:\nwal-dir:\ncors:\nname: a\nheartbeat-interval: 0\n"),
+        file(
+            "name: x\nlisten-peer-urls: http://127.0.0.1:0\nlisten-client-urls: http://127.0.0.1:0\nauto-compaction-retention: abc\n",
+        ),
+        file(
+            "name: x\nlisten-peer-urls: http://127.0.0.1:0\nlisten-client-urls: http://127.0.0.1:0\ninitial-cluster: y=http://127.0.0.1:1\n",
+        ),
+    ]
 }
 
 /// Each flag's reading, each check, each rule about variables, each disagreement about the first members.
 pub(crate) fn all() -> Vec<Case> {
+    let mut all = of_flags();
+    all.extend(files());
+    all
+}
+
+fn of_flags() -> Vec<Case> {
     vec![
         case(&["-x"], &[]),
         case(&["--name"], &[]),

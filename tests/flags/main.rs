@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use ringbolt::config::{self, Exit};
+use ringbolt::config::{self, Exit, Outside};
 use ringbolt::log::{self, Level, Options, Record, Target};
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ fn refusals_are_etcd_s() {
     let mut differences = Vec::new();
     for (number, case) in cases.iter().enumerate() {
         let directory = scratch.join(number.to_string());
-        std::fs::create_dir_all(&directory).unwrap();
+        prepare(case, &directory);
         let (theirs, ours) = (run_etcd(case, &directory), read_ours(case, &directory));
         if theirs != ours {
             differences.push(format!("{case:?}\n  etcd {theirs:?}\n  ours {ours:?}"));
@@ -45,8 +45,40 @@ fn refusals_are_etcd_s() {
     assert!(differences.is_empty(), "{} of {} differ:\n{}", differences.len(), cases.len(), differences.join("\n"));
 }
 
+/// What a client sees of it is the same; the text is better.
+#[test]
+fn unreadable_files_end_it_as_with_etcd_and_name_the_line() {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("files-{}", std::process::id()));
+    for (number, case) in cases::unreadable().iter().enumerate() {
+        let directory = scratch.join(number.to_string());
+        prepare(case, &directory);
+        let mut ends = [run_etcd(case, &directory), read_ours(case, &directory)];
+        let told = |end: &End| {
+            let last: Value = serde_json::from_str(end.records.last().expect("a record")).unwrap();
+            last["error"].as_str().expect("an error").to_owned()
+        };
+        let ours = told(&ends[1]);
+        assert!(ours.starts_with("etcd.conf:"), "{case:?}: {ours}");
+        for end in &mut ends {
+            let (error, record) = (told(end), end.records.pop().expect("a record"));
+            end.records.push(record.replace(&Value::from(error).to_string(), "ERROR"));
+        }
+        assert_eq!(ends[0], ends[1], "{case:?}");
+    }
+    std::fs::remove_dir_all(&scratch).unwrap();
+}
+
+fn prepare(case: &Case, directory: &Path) {
+    std::fs::create_dir_all(directory).expect("our directory");
+    if let Some(text) = case.file {
+        std::fs::write(directory.join("etcd.conf"), text).expect("our directory");
+    }
+}
+
 fn run_etcd(case: &Case, directory: &Path) -> End {
-    let mut command = Command::new(oracle());
+    // One that etcd takes after all must not keep this waiting.
+    let mut command = Command::new("timeout");
+    command.arg("20").arg(oracle());
     let inherited = std::env::vars().filter(|(name, _)| !name.starts_with("ETCD_"));
     command.env_clear().envs(inherited).envs(case.variables.iter().copied()).args(case.flags).current_dir(directory);
     let output = command.output().expect("etcd runs");
@@ -64,8 +96,12 @@ fn read_ours(case: &Case, directory: &Path) -> End {
     let variables: BTreeMap<&str, &str> = case.variables.iter().copied().collect();
     let variables: Vec<(String, String)> =
         variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let exit = config::parse(&arguments, &variables, &|| Err("none".to_owned()))
-        .map_or_else(|exit| exit, |parsed| start(&parsed.config));
+    let read_file = |path: &str| {
+        let (place, prefix) = (directory.join(path).display().to_string(), format!("{}/", directory.display()));
+        ringbolt::preflight::read_file(&place).map_err(|why| why.replace(&prefix, ""))
+    };
+    let outside = Outside { default_host: &|| Err("none".to_owned()), read_file: &read_file };
+    let exit = config::parse(&arguments, &variables, outside).map_or_else(|exit| exit, |parsed| start(&parsed.config));
     let path = directory.join("log");
     let options = Options { level: Level::Debug, targets: vec![Target::File(path.to_owned())], ..Options::default() };
     let (logger, thread) = log::open(&options).expect("a file in our own directory opens");

@@ -33,7 +33,7 @@ struct Target {
 const MIB: u64 = 1 << 20;
 
 /// Every decoder of foreign bytes.
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 11] = [
     Target { name: "page", whose: "disk", run: tree::fuzz_page, memory: 16 * MIB, allocations: 50_000 },
     Target { name: "meta", whose: "disk", run: tree::fuzz_meta, memory: 16 * MIB, allocations: 50_000 },
     Target { name: "recover", whose: "disk", run: wal::fuzz_recover, memory: 64 * MIB, allocations: 200_000 },
@@ -43,6 +43,7 @@ const TARGETS: [Target; 10] = [
     Target { name: "frames", whose: "clients", run: rpc::frame::fuzz_messages, memory: MIB, allocations: 10_000 },
     Target { name: "connection", whose: "clients", run: connection, memory: 64 * MIB, allocations: 500_000 },
     Target { name: "request", whose: "clients", run: fuzz_request, memory: 64 * MIB, allocations: 500_000 },
+    Target { name: "x509", whose: "clients and operators", run: x509, memory: MIB, allocations: 10_000 },
     Target { name: "http1", whose: "clients", run: connection, memory: 64 * MIB, allocations: 500_000 },
 ];
 
@@ -54,6 +55,16 @@ fn members(bytes: &[u8]) {
     }
     if let Ok(members) = raft::Membership::decode(&bytes) {
         assert_eq!(raft::Membership::decode(&members.encode()).as_ref(), Ok(&members), "members survive it too");
+    }
+}
+
+/// Certificates and revocation lists.
+fn x509(bytes: &[u8]) {
+    if let Ok(revoked) = ringbolt::x509::Revoked::read(bytes) {
+        assert!(revoked.len() <= bytes.len(), "no more numbers than bytes");
+    }
+    if let Ok(facts) = ringbolt::x509::Facts::of(bytes) {
+        assert!(facts.serial.len() <= bytes.len() && facts.serial.first() != Some(&0), "a number of the input");
     }
 }
 

@@ -52,6 +52,13 @@ fn watched_and_leased_seeds_hold() {
     assert!(seen && leased || setting("RINGBOLT_SIM_SEED").is_some(), "{total:?}");
 }
 
+/// A seed that once found something: the log was full at a start, and nothing made room in it.
+#[test]
+fn a_full_log_at_the_start_holds() {
+    let outcome = run(Options::draw(117).with_watchers_and_leases());
+    assert!(outcome.is_ok(), "seed 117: {outcome:?}");
+}
+
 /// Runs the seeds that the environment asks for, or the first `count`, as `adapt` changes their options.
 fn hold(test: &str, count: u64, adapt: impl Fn(Options) -> Options) -> Report {
     let only = setting("RINGBOLT_SIM_SEED");

@@ -154,7 +154,7 @@ impl Viewer {
 
     /// What it does next. `room` says whether its stream takes requests; `winding` that nothing new is to begin.
     pub(crate) fn act(&mut self, room: bool, winding: bool, revision: i64) -> Act {
-        if let Some(request) = self.wanted.pop_front_if(|_| room) {
+        if room && let Some(request) = self.wanted.pop_front() {
             return self.ask(request);
         }
         let draw = self.rng.below(1000);

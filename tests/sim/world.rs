@@ -136,9 +136,13 @@ impl Options {
     pub(crate) fn with_watchers_and_leases(self) -> Self {
         let mut rng = Rng::new(self.seed ^ 0x1ea5e);
         let leap_every_ns = if rng.chance(300) { rng.between(400, 1200) * MS } else { 0 };
+        let (viewers, busy) = (1 + rng.index(5), rng.index(3));
+        // Checkpoints of leases matter when a leader is lost shortly behind them.
+        let crash_every_ns = if leap_every_ns > 0 { rng.between(100, 500) * MS } else { self.crash_every_ns };
         Self {
-            viewers: 1 + rng.index(5),
-            busy_per_mille: [5, 20, 200][rng.index(3)],
+            viewers,
+            busy_per_mille: [5, 20, 200][busy],
+            crash_every_ns,
             leases: true,
             leap_every_ns,
             clients: self.clients.min(12),
@@ -367,14 +371,15 @@ impl World {
             Some(run) => {
                 let status = run.replica.status();
                 format!(
-                    "{}: {:?} applied {} committed {} appended {} no_space {} jobs {}",
+                    "{}: {:?} applied {} committed {} appended {} no_space {} jobs {}; {:?}",
                     node.id,
                     status.leadership,
                     status.applied,
                     status.committed,
                     status.appended,
                     status.no_space,
-                    run.jobs.len()
+                    run.jobs.len(),
+                    status
                 )
             }
             None => format!("{}: down {:?}", node.id, node.refused),

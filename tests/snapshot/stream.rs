@@ -3,7 +3,7 @@
 use prost::Message;
 use ringbolt::proto::etcdserverpb as pb;
 
-use crate::client::{Call, Client, Scratch, Server, oracle};
+use crate::client::{Call, Client, InFlight, Scratch, Server, http_get, oracle};
 use crate::naive;
 use crate::round::{runtime, sha256, start};
 
@@ -100,4 +100,70 @@ fn clients_that_leave_are_let_go() {
         let content = check(&messages(&client).await, &["3.7.0"]);
         assert_eq!(naive::read(&content)["key"].len(), 20);
     });
+}
+
+/// Clients that read nothing hold next to nothing of the server's memory, writes go on beside them, and once they read they
+/// get the store as it was when they asked.
+#[test]
+fn slow_readers_get_what_they_asked_for() {
+    const READERS: usize = 8;
+    let scratch = Scratch::new("slow");
+    let server = start(&scratch);
+    runtime().block_on(async {
+        let client = Client::open(server.client).await.unwrap();
+        let put = async |index: u32| {
+            let value = vec![b'v'; 100_000].into();
+            let request = pb::PutRequest { key: format!("{index}").into(), value, ..Default::default() };
+            client.put(&request).await.expect("a good request");
+        };
+        for index in 0..320 {
+            put(index).await;
+        }
+        let before = own_memory(&server);
+        let mut readers: Vec<InFlight> = Vec::new();
+        for _ in 0..READERS {
+            let call = Call::new(PATH, &pb::SnapshotRequest {});
+            readers.push(client.connection.send(&call).await.expect("it serves"));
+        }
+        await_sent(&server, READERS * (15 << 20)).await;
+        let grown = own_memory(&server).saturating_sub(before);
+        // A step's bytes and the largest value, and what the allocator keeps of others; the file is 32 MB.
+        assert!(grown < READERS * 1_000_000, "{grown} bytes for {READERS} readers");
+        for index in 0..320 {
+            put(index).await;
+        }
+        let all = pb::DeleteRangeRequest { key: vec![0].into(), range_end: vec![0].into(), ..Default::default() };
+        client.delete_range(&all).await.expect("a good request");
+        client.compact(&pb::CompactionRequest { revision: 642, physical: true }).await.expect("a good request");
+        for reader in readers {
+            let answer = reader.answer().await.expect("it serves");
+            assert_eq!(answer.code, Some(0), "{}", answer.text);
+            let messages: Vec<pb::SnapshotResponse> =
+                answer.frames.iter().map(|frame| Message::decode(frame.bytes.clone()).unwrap()).collect();
+            let rows = naive::read(&check(&messages, &["3.7.0"])).remove("key").expect("it is always there");
+            assert_eq!((rows.len(), crate::round::main_of(&rows[319].0)), (320, 321));
+        }
+    });
+}
+
+/// Bytes of memory that are the process's own.
+fn own_memory(server: &Server) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux tells it");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+}
+
+/// Waits until the server has given so many bytes to its streams.
+async fn await_sent(server: &Server, bytes: usize) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let page = http_get(server.client, "GET", "/metrics").expect("it serves").body;
+        let line = page.lines().find_map(|line| line.strip_prefix("etcd_network_client_grpc_sent_bytes_total "));
+        let sent: f64 = line.expect("it is counted").parse().expect("a number");
+        if sent >= f64::from(u32::try_from(bytes).expect("below 4 GiB")) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{sent} bytes were sent and then no more");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }

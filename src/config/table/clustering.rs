@@ -78,15 +78,13 @@ pub(super) const FLAGS: &[Flag] = &[
         Kind::Text,
         "0",
         "History to keep: a time (`8h`, or hours without a unit) or a number of revisions; 0 is all.",
-    )
-    .not_yet("compaction by itself"),
+    ),
     flag(
         "auto-compaction-mode",
         Kind::Text,
         "periodic",
         "Whether that is a time (`periodic`) or a number (`revision`).",
-    )
-    .not_yet("compaction by itself"),
+    ),
     flag(
         "v2-deprecation",
         Kind::SomeOf(&["write-only", "write-only-skip-check", "write-only-drop-data", "gone"]),

@@ -29,8 +29,7 @@ pub(super) const FLAGS: &[Flag] = &[
     ),
     flag("downgrade-check-time", Kind::Duration, "5s", "Time between two looks at a downgrade's progress.")
         .not_yet("downgrades"),
-    flag("warning-apply-duration", Kind::Duration, "100ms", "Time from which applying a request is logged as slow.")
-        .not_yet("the log of slow requests"),
+    flag("warning-apply-duration", Kind::Duration, "100ms", "Time from which applying a request is logged as slow."),
     flag(
         "bootstrap-defrag-threshold-megabytes",
         Kind::Uint,
@@ -39,8 +38,7 @@ pub(super) const FLAGS: &[Flag] = &[
     )
     .without("free space is reused and given back while the server runs"),
     flag("max-learners", Kind::Int, "1", "Learners that the cluster may have.").not_yet("changes of membership"),
-    flag("config-file", Kind::Text, "", "File to read the configuration from instead of flags and environment.")
-        .refused("the configuration file"),
+    flag("config-file", Kind::Text, "", "File to read the configuration from instead of flags and environment."),
     flag("version", Kind::Bool, "false", "Print the version and exit."),
 ];
 
@@ -53,7 +51,7 @@ pub(super) const UNSAFE: &[Flag] = &[
         "false",
         "Make a new cluster of this member alone from its data.",
     )
-    .refused("making a new cluster from old data"),
+    .without("a member is a cluster of its own already, as long as there are no clusters of several"),
     in_force(Group::Unsafe, "unsafe-no-fsync", Kind::Bool, "false", "Do not wait for the disk.")
         .without("a write is acknowledged when it is durable, always"),
 ];

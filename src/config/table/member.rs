@@ -48,7 +48,7 @@ pub(super) const FLAGS: &[Flag] = &[
         .without("no snapshot files are written; the tree's file holds three checkpoints' metas"),
     flag("max-wals", Kind::Uint, "5", "WAL files to keep.")
         .without("segments are recycled as soon as a checkpoint covers them"),
-    flag("memory-mlock", Kind::Bool, "false", "Lock the process's memory.").not_yet("memory locking"),
+    flag("memory-mlock", Kind::Bool, "false", "Keep the store's pages in memory once they were read (mlock)."),
     flag("quota-backend-bytes", Kind::Int, "0", "Bytes the store may grow to; 0 is 2 GiB, less than 0 is no bound."),
     flag("backend-bbolt-freelist-type", Kind::Text, "map", "Kind of bbolt's free list.").without(BBOLT),
     flag("backend-batch-interval", Kind::Duration, "0s", "Time between two commits of bbolt.").without(BBOLT),
@@ -61,17 +61,14 @@ pub(super) const FLAGS: &[Flag] = &[
         "4294967295",
         "Streams that a client may have open on one connection.",
     ),
-    flag("grpc-keepalive-min-time", Kind::Duration, "5s", "Shortest time between two pings of a client.")
-        .not_yet("keepalive by flags (5s holds)"),
+    flag("grpc-keepalive-min-time", Kind::Duration, "5s", "Shortest time between two pings of a client."),
     flag(
         "grpc-keepalive-interval",
         Kind::Duration,
         "2h0m0s",
         "Idle time after which the server pings a client; 0 is never.",
-    )
-    .not_yet("keepalive by flags"),
-    flag("grpc-keepalive-timeout", Kind::Duration, "20s", "Time a pinged client has to answer; 0 is any.")
-        .not_yet("keepalive by flags"),
+    ),
+    flag("grpc-keepalive-timeout", Kind::Duration, "20s", "Time a pinged client has to answer."),
     flag(
         "socket-reuse-port",
         Kind::Bool,
@@ -91,6 +88,5 @@ pub(super) const FLAGS: &[Flag] = &[
         .not_yet("the cluster"),
     flag("raft-write-timeout", Kind::Duration, "5s", "Time a write to a peer may take; at least 5s.")
         .not_yet("the cluster"),
-    flag("feature-gates", Kind::Gates, "", "Gates of experimental features, as `Name=true,Other=false`.")
-        .not_yet("the features that the gates belong to"),
+    flag("feature-gates", Kind::Gates, "", "Gates of experimental features, as `Name=true,Other=false`."),
 ];

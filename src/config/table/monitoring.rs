@@ -42,9 +42,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "Least grave level that is written: debug, info, warn, error, panic or fatal.",
     ),
     log("log-format", Kind::Text, "json", "Form of a line: json or console."),
-    log("enable-log-rotation", Kind::Bool, "false", "Start a new log file when one is full.").refused("log rotation"),
-    log("log-rotation-config-json", Kind::Text, ROTATION, "When a log file is full and how many are kept.")
-        .not_yet("log rotation"),
-    log("warning-unary-request-duration", Kind::Duration, "300ms", "Time from which a request is logged as slow.")
-        .not_yet("the log of slow requests"),
+    log("enable-log-rotation", Kind::Bool, "false", "Start a new log file when one is full."),
+    log("log-rotation-config-json", Kind::Text, ROTATION, "When a log file is full and how many are kept."),
+    log("warning-unary-request-duration", Kind::Duration, "300ms", "Time from which a request is logged as slow."),
 ];

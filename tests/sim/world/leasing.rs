@@ -234,13 +234,11 @@ impl World {
         };
         self.look_at_leases(at)?;
         let (local, world) = (self.nodes[at].local(self.now), self.world_time());
-        let answer = match answer {
-            // The bug: what a member says that does not lead is taken for a renewal.
-            LeaseAnswer::NotLeader if self.options.bug == Some(Bug::RenewedByAnybody) => {
-                LeaseAnswer::Renewed(self.shown(at).get(&id).map_or(0, |lease| lease.ttl_seconds))
-            }
-            answer => answer,
-        };
+        let mut answer = answer;
+        // The bug: what a member says that does not lead is taken for a renewal.
+        if answer == LeaseAnswer::NotLeader && self.options.bug == Some(Bug::RenewedByAnybody) {
+            answer = LeaseAnswer::Renewed(self.shown(at).get(&id).map_or(0, |lease| lease.ttl_seconds));
+        }
         self.drop_question(ticket);
         match (wish, answer) {
             (Wish::Renewal(_), LeaseAnswer::Renewed(seconds)) => {
