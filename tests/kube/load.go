@@ -31,6 +31,13 @@ type result struct {
 // counters are what the hands of a load add up.
 type counters struct{ changes, errors, events atomic.Int64 }
 
+func (c *counters) read() [3]int64 {
+	return [3]int64{c.changes.Load(), c.errors.Load(), c.events.Load()}
+}
+
+// warmup is for a new kind to settle: its definition's status changes some times, and each time its watches end.
+const warmup = 4 * time.Second
+
 // runLoad has writers make, change and remove objects for some seconds while watchers look on through the watch cache.
 func runLoad(ctx context.Context, o options, directory string) error {
 	endpoint, pid := o.endpoint, o.pid
@@ -61,9 +68,7 @@ func runLoad(ctx context.Context, o options, directory string) error {
 			look(loaded, server.at(widgets, "load"), &count)
 		}()
 	}
-	before, _ := cpuOf(pid)
-	from := time.Now()
-	until, cancel := context.WithDeadline(loaded, from.Add(time.Duration(o.seconds)*time.Second))
+	until, cancel := context.WithTimeout(loaded, warmup+time.Duration(o.seconds)*time.Second)
 	defer cancel()
 	var writers sync.WaitGroup
 	for hand := range o.writers {
@@ -73,14 +78,22 @@ func runLoad(ctx context.Context, o options, directory string) error {
 			write(until, server.at(widgets, "load"), hand, &count)
 		}()
 	}
+	select {
+	case <-time.After(warmup):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	before, _ := cpuOf(pid)
+	from, early := time.Now(), count.read()
 	writers.Wait()
 	took := time.Since(from).Seconds()
 	after, cpuError := cpuOf(pid)
+	late := count.read()
 	stop()
 	hands.Wait()
 	r := result{
-		Writers: o.writers, Watchers: o.watchers, Seconds: took, Changes: count.changes.Load(),
-		Errors: count.errors.Load(), Events: count.events.Load(),
+		Writers: o.writers, Watchers: o.watchers, Seconds: took, Changes: late[0] - early[0],
+		Errors: late[1] - early[1], Events: late[2] - early[2],
 	}
 	r.ChangesPerS = float64(r.Changes) / took
 	if cpuError == nil && r.Changes > 0 {
