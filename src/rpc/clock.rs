@@ -199,7 +199,7 @@ mod tests {
         executor.run(async {
             let mut alarm = Alarm::after(Duration::from_millis(5));
             for _ in 0..3 {
-                poll_fn(|context| Poll::Ready(assert!(alarm.poll(context).is_pending()))).await;
+                assert!(poll_fn(|context| Poll::Ready(alarm.poll(context))).await.is_pending());
                 assert_eq!(waiting(), 1);
             }
             poll_fn(|context| alarm.poll(context)).await;

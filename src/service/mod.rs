@@ -15,7 +15,6 @@ mod maintenance;
 mod member;
 mod metrics;
 mod observed;
-mod pace;
 mod quota;
 mod range;
 mod router;
