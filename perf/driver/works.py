@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from . import machine
+from . import kube, machine
 from .server import Failed, load
 
 
@@ -72,9 +72,10 @@ WORKS = [
     Work("restart_1m", "million", "SIGKILL right after puts; start → first linearizable read (page cache warm unless --cold)"),
     Work("compaction_1m", "million", "every key put again; puts at 2000/s while all old revisions are compacted, against the same without"),
     Work("snapshot_2g", "snapshot", "puts at 1000/s while etcdctl saves snapshots of 2 GiB one after the other, against the same without"),
+    Work("kube_200x20", "kube", "Kubernetes API machinery: 200 writers create, update 8× and delete objects, 20 watchers look on"),
     Work("slow_lists", "lists", "five concurrent lists of everything, each read at 50 MB/s: memory above baseline"),
 ]
-GROUPS = ["kv", "list", "million", "lists", "snapshot"]
+GROUPS = ["kv", "list", "million", "lists", "snapshot", "kube"]
 
 DATA = {
     "kv": Data("kv/", 100_000, 50, 256),
@@ -82,8 +83,9 @@ DATA = {
     "million": Data("fill/", 1_000_000, 1000, 256, scatter=1),
     "lists": Data("large/", 100_000, 1000, 10_000),
     "snapshot": Data("backup/", 1_000_000, 1000, 2048),
+    "kube": Data("beside/", 10_000, 1000, 1024),
 }
-QUICK = {"kv": 10_000, "list": 10_000, "million": 50_000, "lists": 5_000, "snapshot": 10_000}
+QUICK = {"kv": 10_000, "list": 10_000, "million": 50_000, "lists": 5_000, "snapshot": 10_000, "kube": 1_000}
 SLOW_CLIENTS = 5
 SLOW_PACE = 50_000_000
 RESTARTS = 3
@@ -265,7 +267,7 @@ def snapshot(server, data, settings):
 
 
 SPECIAL = {"memory_100k": memory_100k, "restart_1m": restart, "compaction_1m": compaction, "slow_lists": slow_lists,
-           "snapshot_2g": snapshot}
+           "snapshot_2g": snapshot, "kube_200x20": kube.changes}
 FILLS = {"list": "fill_100k", "million": "fill_1m"}
 
 

@@ -6,26 +6,11 @@
 //! - What is held in memory of the buckets that grow, keys and leases, is one page of leases.
 
 use super::error::Error;
-use super::rows;
+use super::rows::{self, Member};
 use crate::limits::BACKUP_LEASES_PER_STEP;
 use crate::mvcc::{Progress, Rows, Walk, Work};
 use crate::tree::View;
-use crate::types::{MemberId, TxnId};
-
-/// A member of the cluster.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Member {
-    /// Its id.
-    pub id: MemberId,
-    /// Its name; empty until it has started.
-    pub name: String,
-    /// Where other members reach it.
-    pub peer_urls: Vec<String>,
-    /// Where clients reach it; empty until it has started.
-    pub client_urls: Vec<String>,
-    /// Whether it has no vote.
-    pub is_learner: bool,
-}
+use crate::types::TxnId;
 
 /// etcd's buckets, in the order of their names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,8 +4,9 @@
 //! - The file holds exactly what the root holds, whatever is written meanwhile.
 //! - A step appends little more than `BACKUP_STEP_BYTES` or one row, whichever is larger.
 
-use super::contents::{Bucket, Contents, Member, Sink};
+use super::contents::{Bucket, Contents, Sink};
 use super::error::Error;
+use super::rows::Member;
 use crate::bbolt::{Layout, Writer};
 use crate::limits::BACKUP_STEP_BYTES;
 use crate::mvcc::{Progress, Work};

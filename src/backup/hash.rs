@@ -3,8 +3,9 @@
 //! The rule: CRC-32C over the name of each bucket and key and value of each of its rows, but not over the rows of `meta`
 //! that say how far the log was applied and which version wrote.
 
-use super::contents::{Bucket, Contents, Member, Sink};
+use super::contents::{Bucket, Contents, Sink};
 use super::error::Error;
+use super::rows::Member;
 use crate::codec::crc32c;
 use crate::mvcc::{Progress, Work};
 use crate::tree::View;

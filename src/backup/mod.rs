@@ -10,7 +10,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use contents::Member;
 pub use error::Error;
 pub use file::{Measuring, Writing};
 pub use hash::Hashing;
+pub use rows::Member;

@@ -5,7 +5,6 @@
 
 use serde::Serialize;
 
-use super::contents::Member;
 use super::error::Error;
 use crate::alarm;
 use crate::cluster::Versions;
@@ -18,6 +17,21 @@ use crate::types::MemberId;
 
 /// Keys and values.
 pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A member of the cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// Its id.
+    pub id: MemberId,
+    /// Its name; empty until it has started.
+    pub name: String,
+    /// Where other members reach it.
+    pub peer_urls: Vec<String>,
+    /// Where clients reach it; empty until it has started.
+    pub client_urls: Vec<String>,
+    /// Whether it has no vote.
+    pub is_learner: bool,
+}
 
 /// `AlarmMember`s as keys.
 pub(super) fn alarms(view: &View<'_>) -> Result<Pairs, Error> {

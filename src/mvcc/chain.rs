@@ -25,7 +25,7 @@
 //!   newer than what is looked for.
 
 use super::Error;
-use super::row::At;
+use super::at::At;
 use super::work::wide;
 use crate::codec::{Reader, put_varint};
 use crate::limits::MVCC_VERSION_NUMBER_MAX;

@@ -20,8 +20,9 @@
 //! - The cursor is committed with the removals: a restart goes on where the last durable root stood.
 //! - finished <= scheduled <= current revision, and rows below the cursor are as the first invariant says.
 
+use super::at::At;
 use super::history::{History, Purpose, ROW_CELLS};
-use super::row::{At, KeyBuffer, Version, newest};
+use super::row::{KeyBuffer, Version, newest};
 use super::work::{Progress, Work};
 use super::{Error, KvHash, Writer, remembered};
 use crate::codec::{Reader, put_varint};

@@ -11,8 +11,9 @@
 //! c is and was (0): 100 keys were live at 6.
 
 use super::Error;
+use super::at::At;
 use super::bounds::{End, KeyRange};
-use super::row::{At, KeyBuffer, Version, back_to, live_keys, newest, newest_at};
+use super::row::{KeyBuffer, Version, back_to, live_keys, newest, newest_at};
 use super::walk::{Direction, Mode, Step, Walk};
 use super::work::Work;
 use crate::command::DeleteRangeRequest;

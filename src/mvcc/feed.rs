@@ -6,8 +6,9 @@
 //! - The pair before is what could be read at the revision before: none if the key was not there, or if that revision is
 //!   compacted.
 
+use super::at::At;
 use super::compact::Compaction;
-use super::row::{self, At, KeyBuffer, Values, Version, newest, oldest_from};
+use super::row::{self, KeyBuffer, Values, Version, newest, oldest_from};
 use super::wire::{Shown, put_event};
 use super::{Error, Position, Work};
 use crate::tree::{Cursor, TreeId, View};

@@ -16,7 +16,8 @@
 //! - The state is a few numbers, so that it can be stored; it holds no borrow.
 
 use super::Error;
-use super::row::{At, KeyBuffer, Version, newest_at};
+use super::at::At;
+use super::row::{KeyBuffer, Version, newest_at};
 use super::wire::{Fields, put_pair};
 use super::work::Work;
 use crate::codec::{Reader, crc32c, put_varint};

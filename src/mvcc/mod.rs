@@ -6,6 +6,7 @@
 //!
 //! Must not know raft, requests' tickets, sessions or sockets.
 
+mod at;
 mod bounds;
 mod chain;
 pub mod check;

@@ -9,7 +9,8 @@
 use std::cmp::Ordering;
 
 use super::Error;
-use super::row::{At, Values};
+use super::at::At;
+use super::row::Values;
 use super::work::Work;
 use crate::limits::MVCC_SORT_PREFIX_BYTES;
 use crate::tree::View;

@@ -4,7 +4,8 @@
 //! - A walk goes on at a place, not in the tree, and stays with its root.
 //! - What is told of a row's lengths needs no look at its value.
 
-use super::row::{At, Version};
+use super::at::At;
+use super::row::Version;
 use super::wire::{Fields, pair_length, put_pair};
 use super::work::{Progress, Work};
 use super::{Compaction, Error};

@@ -8,8 +8,9 @@
 //! and its links are followed if it changed since.
 
 use super::Error;
+use super::at::At;
 use super::bounds::{End, KeyRange};
-use super::row::{At, KeyBuffer, Version, back_to};
+use super::row::{KeyBuffer, Version, back_to};
 use crate::tree::{Cursor, TreeId, View};
 use crate::types::Revision;
 

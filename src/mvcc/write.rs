@@ -9,10 +9,11 @@
 
 use bytes::Bytes;
 
+use super::at::At;
 use super::bounds::KeyRange;
 use super::chain::NewChain;
 use super::range::header;
-use super::row::{At, Cells, Head, Values, Version, newest};
+use super::row::{Cells, Head, Values, Version, newest};
 use super::walk::{Direction, Mode, Step, Walk};
 use super::wire::pair;
 use super::work::wide;

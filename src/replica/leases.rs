@@ -10,42 +10,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::config::Config;
-use super::values::Proposal;
+use super::values::{LeaseAnswer, LeaseAsk, Proposal};
 use crate::command::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseCommand, LeaseExpiry};
-use crate::lease::{self, Change, Lease, Lessor, Remaining, Renewal};
+use crate::lease::{self, Change, Lease, Lessor, Renewal};
 use crate::limits::LEASE_WAITING_MAX;
 use crate::types::{LeaseId, Now, ShardId, Term};
 
 /// The origin of what a replica proposes by itself.
 pub(super) const OWN: ShardId = ShardId(usize::MAX);
-
-/// What a shard asks about leases. Nothing of it is replicated.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LeaseAsk {
-    /// Give a lease its whole time again.
-    Renew(LeaseId),
-    /// How long does it live.
-    Remaining(LeaseId),
-    /// Which are there.
-    List,
-}
-
-/// What it is told.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum LeaseAnswer {
-    /// The lease has so many seconds again.
-    Renewed(i64),
-    /// So much is left of it.
-    Remaining(Remaining),
-    /// These are there, the one that is up first in front.
-    Listed(Vec<LeaseId>),
-    /// There is no such lease.
-    NotFound,
-    /// This member does not lead.
-    NotLeader,
-    /// Too many wait.
-    TooMany,
-}
 
 /// Calls that wait for a lease to change.
 type Waiting = BTreeMap<LeaseId, Vec<(ShardId, u64)>>;

@@ -15,11 +15,11 @@ mod turn;
 mod values;
 
 pub use config::{CheckpointPolicy, Config};
-pub use leases::{LeaseAnswer, LeaseAsk};
 pub use machine::Replica;
 pub use start::installed_index;
 pub use values::{
-    Answer, Error, Failure, Input, Output, Pages, Proposal, Refusal, Shared, Stats, Status, TimeoutCause,
+    Answer, Error, Failure, Input, LeaseAnswer, LeaseAsk, Output, Pages, Proposal, Refusal, Shared, Stats, Status,
+    TimeoutCause,
 };
 
 #[cfg(test)]

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::leases::{LeaseAnswer, LeaseAsk};
 use crate::apply;
 use crate::command::{Kind, Outcome};
+use crate::lease::Remaining;
 use crate::mvcc;
 use crate::raft::{self, Leadership, Message};
 use crate::tree::{self, CheckpointPlan, GiveBack, GrowPlan};
-use crate::types::{MemberId, RaftIndex, Revision, ShardId, Term};
+use crate::types::{LeaseId, MemberId, RaftIndex, Revision, ShardId, Term};
 use crate::wal;
 
 /// One command that a shard wants replicated.
@@ -36,6 +36,34 @@ pub enum Failure {
     NoSpace,
     /// Anything else, in words for the operator.
     Other(String),
+}
+
+/// What a shard asks about leases. Nothing of it is replicated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeaseAsk {
+    /// Give a lease its whole time again.
+    Renew(LeaseId),
+    /// How long does it live.
+    Remaining(LeaseId),
+    /// Which are there.
+    List,
+}
+
+/// What it is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LeaseAnswer {
+    /// The lease has so many seconds again.
+    Renewed(i64),
+    /// So much is left of it.
+    Remaining(Remaining),
+    /// These are there, the one that is up first in front.
+    Listed(Vec<LeaseId>),
+    /// There is no such lease.
+    NotFound,
+    /// This member does not lead.
+    NotLeader,
+    /// Too many wait.
+    TooMany,
 }
 
 /// What a replica is told.

@@ -14,6 +14,7 @@ use super::calls::Open;
 use super::clock::Alarm;
 use super::frame::{self, Budget, Deframer, FrameError};
 use super::head::{GRPC, Head, Refusal};
+use super::pace::Pace;
 use super::status::{self, Code, Status};
 use crate::limits;
 use bytes::Bytes;
@@ -169,13 +170,16 @@ pub struct Reply {
     deadline: Option<Alarm>,
     /// The client left, or its deadline passed: nobody reads what would still be sent.
     given_up: bool,
+    /// Of work in steps, from the first on.
+    pace: Option<Pace>,
     open: Open,
 }
 
 impl Reply {
     pub(super) fn new(respond: SendResponse<Bytes>, head: &Head, open: Open) -> Self {
         let deadline = head.deadline().map(Alarm::at);
-        Self { sending: Sending::Before(respond), content_type: head.content_type(), deadline, given_up: false, open }
+        let sending = Sending::Before(respond);
+        Self { sending, content_type: head.content_type(), deadline, given_up: false, pace: None, open }
     }
 
     /// Does `work`, but no longer than the caller waits for it: `Err` when the client reset the stream or is gone, or
@@ -234,9 +238,13 @@ impl Reply {
         .await
     }
 
-    /// Lets others have their turn if it is time for that, and finds out whether anybody still waits.
+    /// Between two steps of long work: lets others have their turn if it is time for that, and finds out whether anybody
+    /// still waits.
     pub async fn turn(&mut self) -> Result<(), Status> {
-        self.guard(glommio::executor().yield_if_needed()).await
+        let mut pace = self.pace.take().unwrap_or_else(Pace::start);
+        let rested = self.guard(pace.rest()).await;
+        self.pace = Some(pace);
+        rested
     }
 
     /// Ready when nobody waits for the answer any more, with the reason.
@@ -359,7 +367,7 @@ pub(super) async fn respond_plainly(mut respond: SendResponse<Bytes>, response: 
         return;
     }
     let sending = Sending::Messages(stream);
-    let mut reply = Reply { sending, content_type: GRPC, deadline: None, given_up: false, open };
+    let mut reply = Reply { sending, content_type: GRPC, deadline: None, given_up: false, pace: None, open };
     if reply.write_part(body).await.is_ok()
         && let Some(stream) = reply.messages()
     {

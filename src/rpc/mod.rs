@@ -11,6 +11,7 @@ mod handler;
 mod head;
 mod http1;
 mod http2;
+mod pace;
 mod pings;
 mod shutdown;
 mod status;
@@ -27,6 +28,7 @@ pub use exchange::{Answers, Call, Reply, Requests, framed};
 pub use fuzz::fuzz_connection;
 pub use handler::{Handler, HttpRequest, HttpResponse};
 pub use head::Head;
+pub use pace::Pace;
 pub use shutdown::Shutdown;
 pub use status::{Code, Status};
 #[cfg(test)]

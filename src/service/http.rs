@@ -5,8 +5,8 @@
 //!
 //! Must not know: gRPC. The JSON gateway will stand beside this file.
 
+use super::entry::Entry;
 use super::member::Member;
-use super::router::Entry;
 use super::server::Service;
 use super::status::Error;
 use super::{alarm, downgrade, metrics as page, vars};

@@ -1,7 +1,6 @@
 //! Maintenance: Status, HashKV, Defragment and MoveLeader. `alarm.rs`, `snapshot.rs` and `downgrade.rs` have the rest.
 
 use super::member::Member;
-use super::pace::Pace;
 use super::server::Service;
 use super::status::{Error, NO_LEADER};
 use super::{alarm, downgrade, header};
@@ -13,7 +12,7 @@ use crate::proto::etcdserverpb::{
     DefragmentRequest, DefragmentResponse, DowngradeInfo, HashKvRequest, HashKvResponse, MoveLeaderRequest,
     MoveLeaderResponse, StatusRequest, StatusResponse,
 };
-use crate::rpc;
+use crate::rpc::{self, Pace};
 use crate::types::Revision;
 use bytes::Bytes;
 

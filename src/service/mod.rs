@@ -4,6 +4,7 @@ mod access;
 mod alarm;
 mod cluster;
 mod downgrade;
+mod entry;
 #[cfg(test)]
 mod fake;
 mod header;
@@ -15,7 +16,6 @@ mod maintenance;
 mod member;
 mod metrics;
 mod observed;
-mod pace;
 mod quota;
 mod range;
 mod router;
@@ -30,8 +30,9 @@ mod watch;
 mod watches;
 
 pub use access::Access;
+pub use entry::Entry;
 pub use member::{Identity, Member, MemberRecord, MemberStatus, ProposeError, ReadError, Timeout};
-pub use router::{Entry, serve_connection, serve_entered};
+pub use router::{serve_connection, serve_entered};
 pub use server::{Service, Settings};
 pub use status::text_of;
 pub use watches::Watches;

@@ -3,6 +3,7 @@
 //! Invariants
 //! - A path that no service here has is answered in grpc-go's words; so is a service that is still to come.
 
+use super::entry::Entry;
 use super::member::Member;
 use super::server::Service;
 use super::{alarm, cluster, downgrade, health, http, kv, lease, maintenance, range, snapshot, watch};
@@ -34,15 +35,6 @@ where
 {
     let context = service.context().clone();
     rpc::serve(stream, Entered { service, entry }, context).await
-}
-
-/// How a connection came in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Entry {
-    /// What its listener serves.
-    pub traffic: Traffic,
-    /// Whether it goes through TLS.
-    pub secure: bool,
 }
 
 /// The services as one connection sees them.

@@ -12,7 +12,6 @@
 use super::header;
 use super::member::Member;
 use super::observed::Observed;
-use super::pace::Pace;
 use super::server::Service;
 use super::status::Error;
 use crate::backup::{self, Hashing, Measuring, Writing};
@@ -21,7 +20,7 @@ use crate::limits;
 use crate::metrics::{Method, Stopwatch};
 use crate::mvcc::{Progress, Work};
 use crate::proto::etcdserverpb::{HashRequest, HashResponse, SnapshotRequest};
-use crate::rpc::{self, Answers, Call, Reply, Status, frame};
+use crate::rpc::{self, Answers, Call, Pace, Reply, Status, frame};
 use crate::tree::Pinned;
 use bytes::Bytes;
 use prost::encoding::{self, WireType};

@@ -1,8 +1,9 @@
 //! The services over loopback, the way a client sees them.
 
 use super::fake::FakeMember;
-use super::member::{ProposeError, ReadError, Timeout};
+use super::member::{Member, ProposeError, ReadError, Timeout};
 use super::{Service, Settings, serve_connection};
+use crate::command::Kind;
 use crate::limits;
 use crate::net::{Address, Bound, Connection, Stream};
 use crate::proto::etcdserverpb as pb;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
 use glommio::{LocalExecutorBuilder, Placement, Task};
 use prost::Message;
+use std::cell::Cell;
 use std::future::Future;
 
 /// A server with one member, and a client connected to it.
@@ -363,6 +365,36 @@ fn whoever_meets_the_quota_raises_the_alarm_that_stays() {
         world.put("k", "1").await;
         let unknown = code(3, "etcdserver: unknown alarm action");
         assert_eq!(world.error(alarm, pb::AlarmRequest { action: 3, ..Default::default() }).await, unknown);
+    });
+}
+
+/// Requests that come while a long answer is worked out are answered meanwhile, not behind it.
+#[test]
+fn a_long_read_holds_nobody_up() {
+    run(|world| async move {
+        for key in 0..60_000u64 {
+            let request =
+                pb::PutRequest { key: key.to_be_bytes().to_vec().into(), value: bytes("v"), ..Default::default() };
+            world.member.propose(Kind::Put, request.encode_to_vec().into()).await.unwrap();
+        }
+        let other = TestClient::connect(connect(&world.address)).await;
+        // All of the work and next to nothing to send.
+        let sorted = pb::RangeRequest { sort_order: 2, sort_target: 4, limit: 1, ..everything() };
+        let (done, served) = (Cell::new(false), Cell::new(0u32));
+        let long = async {
+            let answer: pb::RangeResponse = world.ok("/etcdserverpb.KV/Range", sorted).await;
+            assert_eq!(answer.count, 60_000);
+            done.set(true);
+        };
+        let short = async {
+            while !done.get() {
+                let (code, ..) = other.call("/etcdserverpb.KV/Range", &[], &key("a")).await;
+                assert_eq!(code, "0");
+                served.set(served.get() + 1);
+            }
+        };
+        futures_lite::future::zip(long, short).await;
+        assert!(served.get() >= 4, "{} requests were answered meanwhile", served.get());
     });
 }
 

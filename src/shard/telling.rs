@@ -11,6 +11,7 @@ use futures_lite::FutureExt;
 use glommio::timer::Timer;
 
 use crate::mvcc::{Position, Progress};
+use crate::rpc::Pace;
 use crate::service::Member;
 use crate::shard::front::Front;
 use crate::shard::member::LocalMember;
@@ -38,6 +39,7 @@ pub(super) async fn tell_watchers(front: Rc<Front>, member: LocalMember) {
 
 /// Steps until there is nothing left to tell; the compacted revision that the last step saw.
 async fn step_to_the_end(member: &LocalMember) -> Revision {
+    let mut pace = Pace::start();
     loop {
         let pinned = member.pin();
         let compacted = Position::of(&pinned.stamp()).compacted;
@@ -46,6 +48,6 @@ async fn step_to_the_end(member: &LocalMember) -> Revision {
         if progress == Progress::Done {
             return compacted;
         }
-        glommio::executor().yield_now().await;
+        pace.rest().await;
     }
 }

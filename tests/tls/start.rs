@@ -22,8 +22,8 @@ fn end(world: &World, program: &Program, flags: &[String]) -> (Option<i32>, Stri
     let mut server = world.spawn(program, address, &all);
     let status = server.await_exit(PATIENCE).and_then(|status| status.code());
     let log = server.log();
-    let records = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let last = records.filter(|record| record["level"] == "fatal").next_back().unwrap_or_default();
+    let mut records = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let last = records.rfind(|record| record["level"] == "fatal").unwrap_or_default();
     let text = |name: &str| last[name].as_str().unwrap_or_default().to_owned();
     (status, text("msg"), text("error"))
 }

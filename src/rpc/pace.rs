@@ -10,16 +10,17 @@ use crate::limits::{PACE_REST, PACE_WORK};
 use crate::metrics::Stopwatch;
 
 /// When the next rest is due.
-pub(super) struct Pace(Stopwatch);
+#[derive(Debug)]
+pub struct Pace(Stopwatch);
 
 impl Pace {
     /// The work begins.
-    pub(super) fn start() -> Self {
+    pub fn start() -> Self {
         Self(Stopwatch::start())
     }
 
     /// Between two steps.
-    pub(super) async fn rest(&mut self) {
+    pub async fn rest(&mut self) {
         if u128::from(self.0.nanos()) >= PACE_WORK.as_nanos() {
             glommio::timer::sleep(PACE_REST).await;
             self.0 = Stopwatch::start();
