@@ -165,7 +165,7 @@ fn windows_that_cannot_be() {
         raw.pour(&bytes);
         raw.finish();
         // It ends, one way or the other, without harm.
-        raw.to_end();
+        raw.await_end();
         arena.is_served();
     }
     arena.end(limits::FLOOD_BYTES_MAX);

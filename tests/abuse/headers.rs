@@ -55,7 +55,7 @@ fn large_header_lists() {
         }
     }
     raw.finish();
-    raw.to_end();
+    raw.await_end();
     arena.end(limits::FLOOD_BYTES_MAX);
 }
 
@@ -77,7 +77,7 @@ fn header_lists_that_unfold() {
             }
         }
         raw.finish();
-        refused += usize::from(raw.to_end().iter().any(|came| came.kind == RESET)) + 1;
+        refused += usize::from(raw.await_end().iter().any(|came| came.kind == RESET)) + 1;
     }
     println!("{refused} of 20 refused");
     arena.is_served();

@@ -164,7 +164,7 @@ fn random_bytes_behind_the_preface() {
         }
         raw.finish();
         if round % 2 == 1 {
-            said += raw.to_end().iter().filter(|came| matches!(came.kind, GOAWAY | RESET)).count();
+            said += raw.await_end().iter().filter(|came| matches!(came.kind, GOAWAY | RESET)).count();
         }
     }
     println!("{said} refusals");

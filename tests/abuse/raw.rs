@@ -227,7 +227,7 @@ impl Raw {
     }
 
     /// What the server says until it ends the connection, its farewell and resets alone.
-    pub(crate) fn to_end(&mut self) -> Vec<Came> {
+    pub(crate) fn await_end(&mut self) -> Vec<Came> {
         let mut kept = Vec::new();
         while let Some(came) = self.next() {
             if matches!(came.kind, GOAWAY | RESET) {
