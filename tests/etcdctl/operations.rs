@@ -16,7 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The server under test without any ETCD_ variable, its log in a file of the directory.
 fn command(directory: &Path) -> Command {
-    let mut command = Command::new(server_under_test().path);
+    // Whoever runs the tests may ignore SIGHUP (nohup), and what it starts inherits that.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP").arg(server_under_test().path);
     command.current_dir(directory).stdin(Stdio::null());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ETCD")) {
         command.env_remove(name);
