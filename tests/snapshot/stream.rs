@@ -126,9 +126,17 @@ fn slow_readers_get_what_they_asked_for() {
             readers.push(client.connection.send(&call).await.expect("it serves"));
         }
         await_sent(&server, READERS * (15 << 20)).await;
-        let grown = own_memory(&server).saturating_sub(before);
-        // A step's bytes and the largest value, and what the allocator keeps of others; the file is 32 MB.
-        assert!(grown < READERS * 1_000_000, "{grown} bytes for {READERS} readers");
+        // A step's bytes and the largest value, and what the allocator keeps of others; the file is 32 MB. What puts left
+        // behind comes and goes with checkpoints: what readers hold stays.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        loop {
+            let grown = own_memory(&server).saturating_sub(before);
+            if grown < READERS * 1_000_000 {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "{grown} bytes for {READERS} readers");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
         for index in 0..320 {
             put(index).await;
         }
