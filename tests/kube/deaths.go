@@ -115,7 +115,7 @@ func deaths(ctx context.Context, w *world) error {
 		go func() {
 			defer writers.Done()
 			server := []*apiServer{w.direct, w.cached}[index%2]
-			keepIncrementing(writing, server.at(widgets, dying), nameOf(index), book)
+			keepIncrementing(ctx, writing, server.at(widgets, dying), nameOf(index), book)
 		}()
 	}
 	err = killAndRestart(ctx, w, book)
@@ -131,8 +131,10 @@ func deaths(ctx context.Context, w *world) error {
 }
 
 // keepIncrementing adds one at a time, guarded by the revision; what was not acknowledged is read again.
-func keepIncrementing(ctx context.Context, at dynamic.ResourceInterface, name string, book *ledger) {
-	for ctx.Err() == nil {
+// It leaves when writing ends, between two requests: one that is given up may still be carried out by the API server,
+// after the list that the watches are judged by.
+func keepIncrementing(ctx, writing context.Context, at dynamic.ResourceInterface, name string, book *ledger) {
+	for writing.Err() == nil {
 		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
 		object, err := at.Get(limited, name, metav1.GetOptions{})
 		if err == nil {
@@ -145,7 +147,7 @@ func keepIncrementing(ctx context.Context, at dynamic.ResourceInterface, name st
 			continue
 		}
 		select {
-		case <-ctx.Done():
+		case <-writing.Done():
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
