@@ -619,6 +619,10 @@ pub const REFUSED_LINE_INTERVAL: Duration = Duration::from_secs(10);
 /// as long. Stops half-open connections from holding descriptors for ever.
 pub const SNIFF_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long a connection that the server has ended is read on, so that its farewell arrives; grpc-go's second. Stops
+/// those who never close from keeping their place.
+pub const LINGER: Duration = Duration::from_secs(1);
+
 /// How long an HTTP/1.1 request may take to arrive whole, and how long a kept-alive connection may stay idle. etcd
 /// gives five minutes to the header. Stops slow senders.
 pub const HTTP1_IDLE_TIMEOUT: Duration = Duration::from_secs(300);

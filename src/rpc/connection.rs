@@ -122,7 +122,19 @@ where
     drop(driver);
     calls.on_end();
     poll_fn(|context| wire.poll_close(context)).await?;
+    linger(&wire).await;
     driven
+}
+
+/// Reads on until the client has closed too, or a while has gone: closing a socket that holds unread bytes resets the
+/// connection, and what was sent last, the reason of its end, is lost on the way. etcd's gRPC lingers as long.
+async fn linger<T: AsyncRead + AsyncWrite + Unpin>(wire: &Wire<T>) {
+    let mut alarm = Alarm::after(limits::LINGER);
+    poll_fn(|context| match alarm.poll(context) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => wire.poll_discard(context),
+    })
+    .await;
 }
 
 fn builder(shared: &Shared) -> Builder {
@@ -166,6 +178,8 @@ struct Driver<T, H> {
     pings: PingPolicy,
     silence: Silence,
     shutdown: Option<Seat>,
+    /// Too many pings came; the client is told so once a frame may begin.
+    farewell_due: bool,
     /// The machine is done; what is gathered must still leave.
     ended: Option<io::Result<()>>,
 }
@@ -188,6 +202,7 @@ where
             silence: Silence::Quiet { alarm: Alarm::after(shared.config().keepalive.interval), reads },
             shutdown: Some(shared.shutdown().seat()),
             shared,
+            farewell_due: false,
             ended: None,
         }
     }
@@ -257,23 +272,24 @@ where
         for _ in 0..self.wire.take_pings() {
             let answered = self.calls.take_answered();
             if self.pings.on_ping(clock::now(), self.calls.open(), answered) == Verdict::TooMany {
-                self.say_too_many_pings();
-                return Some(Ok(()));
+                self.farewell_due = true;
             }
+        }
+        if self.farewell_due && self.said_too_many_pings() {
+            return Some(Ok(()));
         }
         self.poll_keepalive(context)
     }
 
     /// The farewell that grpc clients understand: they ping more slowly from then on. The h2 crate cannot send its text.
-    fn say_too_many_pings(&mut self) {
+    /// `false` while a frame is half gathered, since the socket is full: the machine has asked to be woken then.
+    fn said_too_many_pings(&self) -> bool {
         const TEXT: &[u8] = b"too_many_pings";
         let mut frame = vec![0, 0, 8 + 14, 7, 0, 0, 0, 0, 0];
         frame.extend_from_slice(&self.wire.stream_last().to_be_bytes());
         frame.extend_from_slice(&u32::from(Reason::ENHANCE_YOUR_CALM).to_be_bytes());
         frame.extend_from_slice(TEXT);
-        if !self.wire.append_frame(&frame) {
-            self.machine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-        }
+        self.wire.append_frame(&frame)
     }
 
     fn poll_keepalive(&mut self, context: &mut Context<'_>) -> Option<io::Result<()>> {

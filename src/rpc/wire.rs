@@ -152,6 +152,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         })
     }
 
+    /// Reads and forgets a turn's bytes at a time; ready when no more come.
+    pub(super) fn poll_discard(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut discarded = 0;
+        while discarded < limits::READ_PER_TURN_BYTES_MAX {
+            let had = discarded;
+            let polled = self.poll_bytes(context, limits::READ_PER_TURN_BYTES_MAX, |bytes| discarded += bytes.len());
+            if ready!(polled).is_err() || discarded == had {
+                return Poll::Ready(());
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     fn seen(&self, bytes: &[u8]) {
         if let Some(scan) = self.0.scan.borrow_mut().as_mut() {
             scan.look(bytes);
