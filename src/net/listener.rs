@@ -15,7 +15,7 @@ use super::stream::Stream;
 use crate::limits;
 use glommio::io::PollableFd;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -127,9 +127,25 @@ impl Bound {
     }
 }
 
-/// SO_REUSEADDR is always set, as Go does: connections of a predecessor that linger are no hindrance.
+/// Listens on the address. As with Go, every interface means those of IPv6 too, also where it was written `0.0.0.0`; on
+/// a machine without IPv6 it is what was written.
 fn listen(address: &SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+    if address.ip().is_unspecified() {
+        let every = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port());
+        match listen_on(&every, reuse_port) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) => {}
+            listening => return listening,
+        }
+    }
+    listen_on(address, reuse_port)
+}
+
+/// SO_REUSEADDR is always set, as Go does: connections of a predecessor that linger are no hindrance.
+fn listen_on(address: &SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(*address), socket2::Type::STREAM, None)?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        socket.set_only_v6(false)?;
+    }
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
     if reuse_port {
@@ -215,7 +231,7 @@ impl Listener {
     fn accept_now(&self) -> Accepted {
         let accepted = match self.watched.get_ref() {
             Listening::Tcp(listener) => {
-                listener.accept().map(|(stream, address)| self.accepted(Socket::Tcp(stream), Peer::Tcp(address)))
+                listener.accept().map(|(stream, address)| self.accepted(Socket::Tcp(stream), Peer::tcp(address)))
             }
             Listening::Unix(listener) => {
                 listener.accept().map(|(stream, _)| self.accepted(Socket::Unix(stream), Peer::Unix))

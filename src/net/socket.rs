@@ -18,6 +18,13 @@ pub enum Peer {
     Unix,
 }
 
+impl Peer {
+    /// A TCP client; one of IPv4 on a socket of both families goes by its own address.
+    pub(super) fn tcp(address: SocketAddr) -> Self {
+        Self::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

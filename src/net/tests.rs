@@ -6,7 +6,7 @@ use futures_lite::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use glommio::{LocalExecutorBuilder, Placement};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::pin::Pin;
 
 fn run<F: Future<Output = ()> + 'static>(work: impl FnOnce() -> F + Send + 'static) {
@@ -36,6 +36,21 @@ fn an_address_in_use_is_an_error_and_free_again_afterwards() {
     let address = first.address().clone();
     drop(first);
     Bound::bind(&address).unwrap();
+}
+
+/// As etcd's: whoever listens on `0.0.0.0` is reached by IPv6 too, and a client of IPv4 goes by its own address.
+#[test]
+fn every_interface_is_listened_on_in_both_families() {
+    run(|| async {
+        let bound = Bound::bind(&Address::Tcp("0.0.0.0:0".parse().unwrap())).unwrap();
+        let Address::Tcp(address) = *bound.address() else { panic!("bound to TCP") };
+        let mut listener = bound.attach().unwrap();
+        let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
+        for host in [Some("127.0.0.1"), has_ipv6.then_some("::1")].into_iter().flatten() {
+            let client = TcpStream::connect((host, address.port())).unwrap();
+            assert_eq!(listener.accept().await.unwrap().peer(), Peer::Tcp(client.local_addr().unwrap()));
+        }
+    });
 }
 
 #[test]
