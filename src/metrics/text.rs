@@ -64,27 +64,31 @@ impl Page {
     pub fn finish(mut self) -> String {
         self.0.retain(|family| family.series > 0);
         self.0.sort_by_key(|family| family.name);
-        self.0.into_iter().map(|family| family.text).collect()
+        let mut page = String::with_capacity(self.0.iter().map(|family| family.text.len()).sum());
+        page.extend(self.0.iter().map(|family| &*family.text));
+        page
     }
 }
 
 impl Family {
     /// One series. Labels stand in the order of their names.
     pub fn value(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        self.line("", labels, None, value);
+        self.line("", &escaped(labels), None, value);
     }
 
     /// A distribution.
     pub fn histogram(&mut self, labels: &[(&str, &str)], sum: &Sum) {
+        // Of the page most lines are buckets: what they have in common is made once.
+        let labels = escaped(labels);
         let mut total = 0;
         for (place, count) in sum.buckets.iter().enumerate() {
             total += count;
             let bound = (place < sum.scale.len()).then(|| float(sum.scale.bound(place)) / sum.scale.unit);
             let bound = bound.map_or_else(|| "+Inf".to_owned(), go_float);
-            self.line("_bucket", labels, Some(&bound), total);
+            self.line("_bucket", &labels, Some(&bound), total);
         }
-        self.line("_sum", labels, None, go_float(float(sum.sum) / sum.scale.unit));
-        self.line("_count", labels, None, total);
+        self.line("_sum", &labels, None, go_float(float(sum.sum) / sum.scale.unit));
+        self.line("_count", &labels, None, total);
     }
 
     /// A distribution that is shown once something was observed.
@@ -94,36 +98,49 @@ impl Family {
         }
     }
 
-    fn line(&mut self, suffix: &str, labels: &[(&str, &str)], bound: Option<&str>, value: impl Display) {
-        debug_assert!(labels.is_sorted_by_key(|(name, _)| *name), "labels in the order of their names: {labels:?}");
+    fn line(&mut self, suffix: &str, labels: &str, bound: Option<&str>, value: impl Display) {
         self.series += 1;
         let text = &mut self.text;
         text.push_str(self.name);
         text.push_str(suffix);
-        let all = labels.iter().copied().chain(bound.map(|bound| ("le", bound)));
-        for (place, (name, value)) in all.enumerate() {
-            text.push(if place == 0 { '{' } else { ',' });
-            text.push_str(name);
-            text.push_str("=\"");
-            escape(text, value);
-            text.push('"');
-        }
-        if !labels.is_empty() || bound.is_some() {
-            text.push('}');
+        match bound {
+            None if labels.is_empty() => {}
+            None => text.extend(["{", labels, "}"]),
+            Some(bound) if labels.is_empty() => text.extend(["{le=\"", bound, "\"}"]),
+            Some(bound) => text.extend(["{", labels, ",le=\"", bound, "\"}"]),
         }
         let _ = writeln!(text, " {value}");
     }
 }
 
-fn escape(text: &mut String, value: &str) {
-    for letter in value.chars() {
-        match letter {
-            '\\' => text.push_str("\\\\"),
-            '"' => text.push_str("\\\""),
-            '\n' => text.push_str("\\n"),
-            letter => text.push(letter),
+/// Labels as they stand between the braces.
+fn escaped(labels: &[(&str, &str)]) -> String {
+    debug_assert!(labels.is_sorted_by_key(|(name, _)| *name), "labels in the order of their names: {labels:?}");
+    let mut text = String::new();
+    for (place, (name, value)) in labels.iter().enumerate() {
+        if place > 0 {
+            text.push(',');
         }
+        text.extend([name, "=\""]);
+        escape(&mut text, value);
+        text.push('"');
     }
+    text
+}
+
+fn escape(text: &mut String, value: &str) {
+    let mut rest = value;
+    while let Some(place) = rest.bytes().position(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
+        let (before, special) = rest.split_at(place);
+        text.push_str(before);
+        text.push_str(match special.as_bytes()[0] {
+            b'\n' => "\\n",
+            b'"' => "\\\"",
+            _ => "\\\\",
+        });
+        rest = &special[1..];
+    }
+    text.push_str(rest);
 }
 
 /// The nearest float: both halves fit it exactly, and their sum is rounded once.
