@@ -47,6 +47,9 @@ def derive(raw, cores):
         derived["file_above_baseline_mib"] = (raw["memory_peak"]["rss_file"] - raw["memory_before"]["rss_file"]) / MIB
         derived["list_cpu_s"] = growth["server_cpu_ns"] / 1e9
         derived["list_s"] = growth["wall_ns"] / 1e9
+    if "held" in raw:
+        derived["bytes_each"] = (raw["memory_after"]["rss_anon"] - raw["memory_before"]["rss_anon"]) / raw["held"]
+        derived["opened_bytes_each"] = (raw["memory_opened"]["rss_anon"] - raw["memory_before"]["rss_anon"]) / raw["held"]
     if "without" in raw:
         derived["p99_factor"] = raw["latency_ns"]["p99"] / raw["without"]["latency_ns"]["p99"]
     if "kube" in raw:
@@ -72,6 +75,8 @@ METRICS = [
     ("rss_mib", "RssAnon + RssFile", "MiB", True),
     ("restart_ms", "first read", "ms", True),
     ("above_baseline_mib", "RssAnon above baseline", "MiB", True),
+    ("bytes_each", "RssAnon each, after a rest", "B", True),
+    ("opened_bytes_each", "RssAnon each, before it", "B", True),
     ("list_cpu_s", "CPU", "s", True),
     ("p99_factor", "p99 meanwhile / without", "", True),
     ("snapshot_mib_s", "rate", "MiB/s", False),
@@ -93,6 +98,8 @@ SPECIAL = {
     "slow_lists": ["above_baseline_mib", "list_cpu_s"],
     "snapshot_2g": ["snapshot_mib_s", "snapshot_cpu_s_gib", "p99_factor"],
     "kube_200x20": ["change_cpu_us", "changes_s"],
+    "idle_connections": ["bytes_each", "opened_bytes_each"],
+    "idle_tls": ["bytes_each", "opened_bytes_each"],
 }
 # Work, metric, bound, and what it binds: the ratio B / A, B alone, or B's figure over another one of A.
 TARGETS = [
@@ -115,6 +122,8 @@ TARGETS = [
     ("snapshot_2g", "snapshot_mib_s", "≥", 1.5, "ratio"),
     ("snapshot_2g", "p99_factor", "≤", 1.5, "alone"),
     ("kube_200x20", "change_cpu_us", "≤", 1 / 3, "ratio"),
+    ("idle_connections", "bytes_each", "≤", 1 / 4, "ratio"),
+    ("idle_tls", "bytes_each", "≤", 1 / 3, "ratio"),
 ]
 CLIENT_SHARE_MAX = 0.9
 REST_SHARE_MAX = 0.15
@@ -166,7 +175,7 @@ def brief(derived):
     """One line for the terminal."""
     shown = [name for name in ["cpu_us", "throughput", "p50_us", "p99_us", "written_bytes", "client_cpu_us", "restart_ms",
                                "above_baseline_mib", "p99_factor", "rss_anon_mib",
-                               "change_cpu_us", "changes_s"] if name in derived]  # fmt: skip
+                               "bytes_each", "opened_bytes_each", "change_cpu_us", "changes_s"] if name in derived]  # fmt: skip
     return ", ".join(f"{metric(name)[1]} {figure(derived[name])} {metric(name)[2]}".strip() for name in shown)
 
 

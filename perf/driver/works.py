@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from . import kube, machine
 from .server import Failed, load
@@ -45,6 +45,8 @@ class Work:
     # Open loop: the share of the reference server's closed-loop rate that operations arrive at.
     share: float = 0.0
     rate_of: str = ""
+    # Further options of the load generator.
+    more: dict = field(default_factory=dict)
 
 
 WORKS = [
@@ -74,8 +76,13 @@ WORKS = [
     Work("snapshot_2g", "snapshot", "puts at 1000/s while etcdctl saves snapshots of 2 GiB one after the other, against the same without"),
     Work("kube_200x20", "kube", "Kubernetes API machinery: 200 writers create, update 8× and delete objects, 20 watchers look on"),
     Work("slow_lists", "lists", "five concurrent lists of everything, each read at 50 MB/s: memory above baseline"),
+    Work("idle_connections", "idle", "5,000 connections, opened one after the other, make one linearizable get each and rest: "
+         "growth of RssAnon per connection, from before the first to after the rest", "idle", 5000),
+    Work("idle_tls", "idle_tls", "the same with 2,000 connections over TLS (whole handshakes)", "idle", 2000),
 ]
-GROUPS = ["kv", "list", "million", "lists", "snapshot", "kube"]
+GROUPS = ["kv", "list", "million", "lists", "snapshot", "kube", "idle", "idle_tls"]
+# A server of these groups listens for TLS beside its plain port.
+TLS_GROUPS = ["idle_tls"]
 
 DATA = {
     "kv": Data("kv/", 100_000, 50, 256),
@@ -84,8 +91,13 @@ DATA = {
     "lists": Data("large/", 100_000, 1000, 10_000),
     "snapshot": Data("backup/", 1_000_000, 1000, 2048),
     "kube": Data("beside/", 10_000, 1000, 1024),
+    # Memory is read on a fresh server: one key, so that there is something to get.
+    "idle": Data("idle/", 1, 1, 256),
+    "idle_tls": Data("idle/", 1, 1, 256),
 }
 QUICK = {"kv": 10_000, "list": 10_000, "million": 50_000, "lists": 5_000, "snapshot": 10_000, "kube": 1_000}
+QUICK_CONNECTIONS = 500
+REST_SECONDS = 10
 SLOW_CLIENTS = 5
 SLOW_PACE = 50_000_000
 RESTARTS = 3
@@ -113,7 +125,8 @@ class Settings:
     def data(self, group):
         data = DATA[group]
         if self.quick:
-            data = replace(data, keys=QUICK[group], group=min(data.group, QUICK[group] // 10))
+            keys = QUICK.get(group, data.keys)
+            data = replace(data, keys=keys, group=min(data.group, max(1, keys // 10)))
         if group == "million" and self.million:
             data = replace(data, keys=self.million)
         if group == "lists" and self.lists_bytes:
@@ -122,8 +135,9 @@ class Settings:
 
 
 def fill(server, data, settings):
-    """Puts all keys in, 100×10 in flight."""
-    answer = load("fill", target=server.target, pid=server.pid, connections=100, streams=10, threads=settings.threads,
+    """Puts all keys in, 100×10 in flight; few keys over few connections, so that a server stays fresh."""
+    connections = min(100, max(1, data.keys // 10))
+    answer = load("fill", target=server.target, pid=server.pid, connections=connections, streams=10, threads=settings.threads,
                   scatter=data.scatter, seed=settings.seed, **data.options())  # fmt: skip
     expect_clean(answer)
     return answer
@@ -142,7 +156,7 @@ def run_load(server, work, data, settings, rates):
     if work.share:
         options["rate"] = round(work.share * rates[work.rate_of], 1)
     answer = load(work.load, target=server.target, pid=server.pid, seconds=settings.seconds, warmup=settings.warmup,
-                  threads=min(settings.threads, work.connections), seed=settings.seed, **options, **data.options())  # fmt: skip
+                  threads=min(settings.threads, work.connections), seed=settings.seed, **options, **work.more, **data.options())  # fmt: skip
     if not work.share:
         expect_clean(answer)  # an open loop may overrun a server: what it refuses is part of the result
     return answer
@@ -266,6 +280,15 @@ def snapshot(server, data, settings):
     return during
 
 
+def idle(server, work, data, settings):
+    """Connections that do nothing."""
+    count = min(work.connections, QUICK_CONNECTIONS) if settings.quick else work.connections
+    where = {"target": server.target}
+    if server.tls:
+        where = {"target": server.tls_target, "certificate": server.certificate}
+    return load("idle", pid=server.pid, connections=count, seconds=2 if settings.quick else REST_SECONDS, **where, **data.key_zero())
+
+
 SPECIAL = {"memory_100k": memory_100k, "restart_1m": restart, "compaction_1m": compaction, "slow_lists": slow_lists,
            "snapshot_2g": snapshot, "kube_200x20": kube.changes}
 FILLS = {"list": "fill_100k", "million": "fill_1m"}
@@ -289,6 +312,8 @@ def run_group(server, group, names, settings, rates, reference, record, say):
             server.settle()
         if work.name in SPECIAL:
             answer = SPECIAL[work.name](server, data, settings)
+        elif work.load == "idle":
+            answer = idle(server, work, data, settings)
         else:
             answer = run_load(server, work, data, settings, rates)
             if reference and not work.share:

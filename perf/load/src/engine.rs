@@ -8,8 +8,9 @@
 //!
 //! It must not know what a work sends, nor print.
 
-use crate::connection::{Answer, Connection, Windows};
+use crate::connection::{Answer, Connection};
 use crate::poll::{self, Poll};
+use crate::pool::WINDOWS;
 use crate::process::now;
 use crate::wire;
 use crate::work::{Kind, Operation, PATHS, Random, Verdict, Work};
@@ -20,8 +21,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Barrier, Mutex};
 
 const READ_BYTES: usize = 256 * 1024;
-/// Windows large enough never to stop a server; credit is still given back as it is used.
-const WINDOWS: Windows = Windows { connection: 64 << 20, stream: 8 << 20 };
 /// How long answers are waited for once nothing more is sent.
 const DRAIN_NS: u64 = 10_000_000_000;
 /// Different texts of errors that are kept.

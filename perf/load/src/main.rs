@@ -3,15 +3,21 @@
 //! HTTP/2 is spoken by hand over epoll, with no runtime and no copies to speak of: the client shares the machine with the server,
 //! and every microsecond that it takes is one that the server cannot have. See ../README.md for the works.
 
+mod call;
 mod connection;
 mod engine;
 mod first_read;
+mod frame;
 mod hpack;
+mod idle;
 mod json;
 mod options;
 mod poll;
+mod pool;
 mod process;
 mod slow_lists;
+mod socket;
+mod stream;
 mod wire;
 mod work;
 
@@ -26,11 +32,13 @@ use std::time::Duration;
 use work::Work;
 
 fn main() -> ExitCode {
+    process::raise_file_limit();
     let outcome = Options::parse(std::env::args().skip(1)).and_then(|options| {
         let run = match options.mode {
             Mode::Work(_) => work_out(&options),
             Mode::FirstRead => first_read(&options),
             Mode::SlowLists => slow_lists(&options),
+            Mode::Idle => idle(&options),
         };
         run.map_err(|error| error.to_string())
     });
@@ -179,4 +187,30 @@ fn slow_lists(options: &Options) -> std::io::Result<String> {
         .list("rss_anon_series", outcome.rss_anon_series)
         .map("growth", after.since(&before))
         .finish())
+}
+
+fn idle(options: &Options) -> std::io::Result<String> {
+    let mut key = Vec::new();
+    options.space().key(0, &mut key);
+    let outcome = idle::run(&idle::Plan {
+        target: options.target,
+        pid: options.pid,
+        connections: options.connections,
+        certificate: options.certificate.clone(),
+        key,
+        rest: Duration::from_secs_f64(options.seconds),
+    })?;
+    Ok(held(options, options.connections, outcome))
+}
+
+/// What so many connections or watchers cost in memory.
+fn held(options: &Options, count: usize, outcome: idle::Outcome) -> String {
+    Object::new()
+        .text("work", &options.mode_text)
+        .number("connections", options.connections)
+        .number("held", count)
+        .map("memory_before", outcome.before)
+        .map("memory_opened", outcome.opened)
+        .map("memory_after", outcome.after)
+        .finish()
 }

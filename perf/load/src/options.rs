@@ -3,6 +3,7 @@
 use crate::engine::{Pace, Plan};
 use crate::work::{Name, Space};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// What to run.
@@ -11,6 +12,8 @@ pub(crate) enum Mode {
     Work(Name),
     FirstRead,
     SlowLists,
+    /// Connections that rest.
+    Idle,
 }
 
 /// All options, with their defaults.
@@ -43,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) scatter: bool,
     /// So many seconds into the window, compact everything up to the newest revision seen; 0: never.
     pub(crate) compact_at: f64,
+    /// Idle: speak TLS and trust this certificate.
+    pub(crate) certificate: Option<PathBuf>,
 }
 
 /// A request is sent whole, within the 65,535 bytes that every server grants a stream at first.
@@ -50,10 +55,10 @@ const VALUE_BYTES_MAX: usize = 60_000;
 
 /// Shown on `--help` and on mistakes.
 pub(crate) const USAGE: &str = "usage: load WORK [--option value]...
-works: fill put get get-serializable list page count guarded mix first-read slow-lists
+works: fill put get get-serializable list page count guarded mix first-read slow-lists idle
 options: --target 127.0.0.1:2379  --pid 0  --connections 1  --streams 1  --threads 1  --rate 0 (operations a second; 0: closed loop)
   --seconds 5  --warmup 1  --seed 1  --prefix key/  --keys 100000  --group 1000  --value-bytes 256  --limit 500
-  --read-pace 50000000  --deadline 60  --present 0  --scatter 0  --compact-at 0";
+  --read-pace 50000000  --deadline 60  --present 0  --scatter 0  --compact-at 0  --certificate FILE (idle: over TLS)";
 
 impl Options {
     /// Reads the arguments after the program's name.
@@ -62,6 +67,7 @@ impl Options {
         let mode = match mode_text.as_str() {
             "first-read" => Mode::FirstRead,
             "slow-lists" => Mode::SlowLists,
+            "idle" => Mode::Idle,
             other => Mode::Work(Name::parse(other).ok_or(USAGE)?),
         };
         let mut options = Self {
@@ -86,6 +92,7 @@ impl Options {
             present: false,
             scatter: false,
             compact_at: 0.0,
+            certificate: None,
         };
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
@@ -115,6 +122,7 @@ impl Options {
             "--deadline" => self.deadline_ns = nanoseconds(read(name, value)?),
             "--present" => self.present = read::<u8>(name, value)? != 0,
             "--scatter" => self.scatter = read::<u8>(name, value)? != 0,
+            "--certificate" => self.certificate = Some(read(name, value)?),
             "--compact-at" => self.compact_at = read(name, value)?,
             _ => return Err(format!("unknown option {name}\n{USAGE}")),
         }
@@ -133,6 +141,9 @@ impl Options {
         }
         if self.threads > self.connections {
             return Err("each thread needs a connection".to_owned());
+        }
+        if self.mode == Mode::Idle && self.seconds > 3600.0 {
+            return Err("a rest of an hour at most".to_owned());
         }
         if !(self.rate >= 0.0 && self.seconds > 0.0 && self.warmup >= 0.0 && self.compact_at >= 0.0) {
             return Err("rate, seconds, warmup and compact-at must not be negative".to_owned());
