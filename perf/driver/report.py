@@ -98,10 +98,11 @@ SPECIAL = {
     "slow_lists": ["above_baseline_mib", "list_cpu_s"],
     "snapshot_2g": ["snapshot_mib_s", "snapshot_cpu_s_gib", "p99_factor"],
     "kube_200x20": ["change_cpu_us", "changes_s"],
+    "memory_watchers": ["bytes_each", "opened_bytes_each"],
     "idle_connections": ["bytes_each", "opened_bytes_each"],
     "idle_tls": ["bytes_each", "opened_bytes_each"],
 }
-# Work, metric, bound, and what it binds: the ratio B / A, B alone, or B's figure over another one of A.
+# Work, metric, bound, and what it binds: the ratio B / A, B alone, B's figure over B's of another work, or over another one of A.
 TARGETS = [
     ("put_100x10", "cpu_us", "≤", 1 / 3, "ratio"),
     ("put_100x10", "throughput", "≥", 2.0, "ratio"),
@@ -122,6 +123,12 @@ TARGETS = [
     ("snapshot_2g", "snapshot_mib_s", "≥", 1.5, "ratio"),
     ("snapshot_2g", "p99_factor", "≤", 1.5, "alone"),
     ("kube_200x20", "change_cpu_us", "≤", 1 / 3, "ratio"),
+    ("watch_1x1000", "cpu_us", "≤", 1 / 5, "ratio"),
+    ("watch_1000x1", "cpu_us", "≤", 1 / 3, "ratio"),
+    ("lease_keepalive", "cpu_us", "≤", 1 / 4, "ratio"),
+    ("lease_grant_50x1", "cpu_us", "≤", 1 / 3, "ratio"),
+    ("put_10000x1", "throughput", "≥", 0.8, "of put_100x1"),
+    ("memory_watchers", "bytes_each", "≤", 1 / 4, "ratio"),
     ("idle_connections", "bytes_each", "≤", 1 / 4, "ratio"),
     ("idle_tls", "bytes_each", "≤", 1 / 3, "ratio"),
 ]
@@ -217,7 +224,7 @@ def loops(document, names, rounds):
     if not rows:
         return []
     head = ["work", *(metric(name)[1] for name in LOOP_METRICS)]
-    return [f"## Ratios {names}", "", "Throughput: more is better; all others: less is better. Works called `open` have a fixed rate.", "",
+    return [f"## Ratios {names}", "", "Throughput: more is better; all others: less is better. Works called `open` or `watch` have a fixed rate.", "",
             *table(head, rows)]  # fmt: skip
 
 
@@ -229,7 +236,7 @@ def specials(document, rounds):
             if a is not None or b is not None:
                 unit = metric(name)[2]
                 rows.append(row(work, f"{metric(name)[1]} {unit}".strip(), figure(a), figure(b), ratio_text(ratio(document, work, name), rounds)))
-    return ["## Memory, restart, compaction", "", *table(["work", "figure", "A", "B", "B / A"], rows)] if rows else []
+    return ["## Memory, restart, compaction, snapshot", "", *table(["work", "figure", "A", "B", "B / A"], rows)] if rows else []
 
 
 def bound_value(document, work, name, kind):
@@ -240,6 +247,9 @@ def bound_value(document, work, name, kind):
     mine = middle(document, work, "B", name)
     if kind == "alone":
         return mine, f"B, {metric(name)[2]}".rstrip(", ")
+    if kind.startswith("of "):
+        other = middle(document, kind.removeprefix("of "), "B", name)
+        return (mine / other if mine is not None and other else None), f"B / B's {kind.removeprefix('of ')}"
     other = middle(document, work, "A", kind)
     return (mine / other if mine is not None and other else None), f"B / A's {metric(kind)[1]}"
 

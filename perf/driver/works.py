@@ -76,11 +76,24 @@ WORKS = [
     Work("snapshot_2g", "snapshot", "puts at 1000/s while etcdctl saves snapshots of 2 GiB one after the other, against the same without"),
     Work("kube_200x20", "kube", "Kubernetes API machinery: 200 writers create, update 8× and delete objects, 20 watchers look on"),
     Work("slow_lists", "lists", "five concurrent lists of everything, each read at 50 MB/s: memory above baseline"),
+    Work("watch_1x1000", "watch", "1,000 watchers of one prefix on 10 streams of one connection; puts to it arrive at 100/s; per event delivered to "
+         "one watcher, with the puts in it (one for 1,000 deliveries); latency from the put being due", "watch", 1, 10,
+         more={"each": 100, "rate": 100}),
+    Work("watch_1000x1", "watch", "the same 1,000 watchers on a connection each; puts arrive at 25/s", "watch", 1000, 1,
+         more={"each": 1, "rate": 25}),
+    Work("lease_keepalive", "lease", "10,000 leases renewed in turn on 100 streams (a connection each), one renewal in flight on each",
+         "keepalive", 100, 1, more={"each": 100}),
+    Work("lease_grant_50x1", "lease", "LeaseGrant, the server chooses the number", "lease-grant", 50, 1),
+    Work("put_100x1", "connections", "put of a random key", "put", 100, 1),
+    Work("put_1000x1", "connections", "put of a random key", "put", 1000, 1),
+    Work("put_10000x1", "connections", "put of a random key", "put", 10_000, 1),
+    Work("memory_watchers", "watchers", "100,000 watches of a key each on 100 streams of 10 connections: growth of RssAnon per watch, from before "
+         "the first connection to after a rest", "hold-watches", 10, 10, more={"each": 1000}),
     Work("idle_connections", "idle", "5,000 connections, opened one after the other, make one linearizable get each and rest: "
          "growth of RssAnon per connection, from before the first to after the rest", "idle", 5000),
     Work("idle_tls", "idle_tls", "the same with 2,000 connections over TLS (whole handshakes)", "idle", 2000),
 ]
-GROUPS = ["kv", "list", "million", "lists", "snapshot", "kube", "idle", "idle_tls"]
+GROUPS = ["kv", "list", "million", "lists", "snapshot", "kube", "watch", "lease", "connections", "watchers", "idle", "idle_tls"]
 # A server of these groups listens for TLS beside its plain port.
 TLS_GROUPS = ["idle_tls"]
 
@@ -91,12 +104,19 @@ DATA = {
     "lists": Data("large/", 100_000, 1000, 10_000),
     "snapshot": Data("backup/", 1_000_000, 1000, 2048),
     "kube": Data("beside/", 10_000, 1000, 1024),
+    "watch": Data("watched/", 1_000, 100, 256),
+    "lease": Data("leased/", 1_000, 100, 256),
+    "connections": Data("kv/", 100_000, 50, 256),
     # Memory is read on a fresh server: one key, so that there is something to get.
+    "watchers": Data("watched/", 1, 1, 256),
     "idle": Data("idle/", 1, 1, 256),
     "idle_tls": Data("idle/", 1, 1, 256),
 }
-QUICK = {"kv": 10_000, "list": 10_000, "million": 50_000, "lists": 5_000, "snapshot": 10_000, "kube": 1_000}
+QUICK = {"kv": 10_000, "list": 10_000, "million": 50_000, "lists": 5_000, "snapshot": 10_000, "kube": 1_000,
+         "connections": 10_000}
+# Quick: idle connections, and watches on each stream.
 QUICK_CONNECTIONS = 500
+QUICK_EACH = 100
 REST_SECONDS = 10
 SLOW_CLIENTS = 5
 SLOW_PACE = 50_000_000
@@ -280,13 +300,16 @@ def snapshot(server, data, settings):
     return during
 
 
-def idle(server, work, data, settings):
-    """Connections that do nothing."""
-    count = min(work.connections, QUICK_CONNECTIONS) if settings.quick else work.connections
-    where = {"target": server.target}
+def hold(server, work, data, settings):
+    """Connections or watchers that do nothing: what they cost in memory."""
+    options = {"connections": work.connections, "streams": work.streams, **work.more}
+    if settings.quick:
+        options["connections"] = min(work.connections, QUICK_CONNECTIONS)
+        options["each"] = min(options.get("each", 1), QUICK_EACH)
+    options["target"] = server.target
     if server.tls:
-        where = {"target": server.tls_target, "certificate": server.certificate}
-    return load("idle", pid=server.pid, connections=count, seconds=2 if settings.quick else REST_SECONDS, **where, **data.key_zero())
+        options.update(target=server.tls_target, certificate=server.certificate)
+    return load(work.load, pid=server.pid, seconds=2 if settings.quick else REST_SECONDS, **options, **data.key_zero())
 
 
 SPECIAL = {"memory_100k": memory_100k, "restart_1m": restart, "compaction_1m": compaction, "slow_lists": slow_lists,
@@ -312,8 +335,8 @@ def run_group(server, group, names, settings, rates, reference, record, say):
             server.settle()
         if work.name in SPECIAL:
             answer = SPECIAL[work.name](server, data, settings)
-        elif work.load == "idle":
-            answer = idle(server, work, data, settings)
+        elif work.load in ("idle", "hold-watches"):
+            answer = hold(server, work, data, settings)
         else:
             answer = run_load(server, work, data, settings, rates)
             if reference and not work.share:

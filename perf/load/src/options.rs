@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::engine::{Pace, Plan};
+use crate::watch::Watchers;
 use crate::work::{Name, Space};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,12 @@ pub(crate) enum Mode {
     SlowLists,
     /// Connections that rest.
     Idle,
+    /// Watchers of one prefix, and puts at a fixed rate.
+    Watch,
+    /// Watchers that rest.
+    HoldWatches,
+    /// Leases renewed on streams.
+    Keepalive,
 }
 
 /// All options, with their defaults.
@@ -26,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) pid: u32,
     pub(crate) connections: usize,
     pub(crate) streams: usize,
+    /// Watches or leases on each stream.
+    pub(crate) each: usize,
     pub(crate) threads: usize,
     /// 0: closed loop.
     pub(crate) rate: f64,
@@ -56,7 +65,9 @@ const VALUE_BYTES_MAX: usize = 60_000;
 /// Shown on `--help` and on mistakes.
 pub(crate) const USAGE: &str = "usage: load WORK [--option value]...
 works: fill put get get-serializable list page count guarded mix first-read slow-lists idle
-options: --target 127.0.0.1:2379  --pid 0  --connections 1  --streams 1  --threads 1  --rate 0 (operations a second; 0: closed loop)
+       lease-grant watch hold-watches keepalive
+options: --target 127.0.0.1:2379  --pid 0  --connections 1  --streams 1  --each 1 (watches or leases on each)
+  --threads 1  --rate 0 (operations a second; 0: closed loop)
   --seconds 5  --warmup 1  --seed 1  --prefix key/  --keys 100000  --group 1000  --value-bytes 256  --limit 500
   --read-pace 50000000  --deadline 60  --present 0  --scatter 0  --compact-at 0  --certificate FILE (idle: over TLS)";
 
@@ -68,6 +79,9 @@ impl Options {
             "first-read" => Mode::FirstRead,
             "slow-lists" => Mode::SlowLists,
             "idle" => Mode::Idle,
+            "watch" => Mode::Watch,
+            "hold-watches" => Mode::HoldWatches,
+            "keepalive" => Mode::Keepalive,
             other => Mode::Work(Name::parse(other).ok_or(USAGE)?),
         };
         let mut options = Self {
@@ -77,6 +91,7 @@ impl Options {
             pid: 0,
             connections: 1,
             streams: 1,
+            each: 1,
             threads: 1,
             rate: 0.0,
             seconds: 5.0,
@@ -108,6 +123,7 @@ impl Options {
             "--pid" => self.pid = read(name, value)?,
             "--connections" => self.connections = read(name, value)?,
             "--streams" => self.streams = read(name, value)?,
+            "--each" => self.each = read(name, value)?,
             "--threads" => self.threads = read(name, value)?,
             "--rate" => self.rate = read(name, value)?,
             "--seconds" => self.seconds = read(name, value)?,
@@ -130,7 +146,7 @@ impl Options {
     }
 
     fn check(&self) -> Result<(), String> {
-        let positive = [self.connections, self.streams, self.threads].into_iter().all(|count| count > 0);
+        let positive = [self.connections, self.streams, self.each, self.threads].into_iter().all(|count| count > 0);
         if !positive || self.keys == 0 || self.group == 0 || self.prefix.is_empty() {
             return Err(format!("counts must be positive and the prefix not empty\n{USAGE}"));
         }
@@ -142,7 +158,16 @@ impl Options {
         if self.threads > self.connections {
             return Err("each thread needs a connection".to_owned());
         }
-        if self.mode == Mode::Idle && self.seconds > 3600.0 {
+        if matches!(self.mode, Mode::Watch | Mode::Keepalive) && self.threads > 1 {
+            return Err("watchers and leases are driven by one thread".to_owned());
+        }
+        if self.mode == Mode::Watch && self.rate <= 0.0 {
+            return Err("puts to watched keys need a rate".to_owned());
+        }
+        if self.mode == Mode::Keepalive && (self.streams > 1 || self.rate > 0.0) {
+            return Err("leases are renewed in a closed loop, on one stream of each connection".to_owned());
+        }
+        if matches!(self.mode, Mode::Idle | Mode::HoldWatches) && self.seconds > 3600.0 {
             return Err("a rest of an hour at most".to_owned());
         }
         if !(self.rate >= 0.0 && self.seconds > 0.0 && self.warmup >= 0.0 && self.compact_at >= 0.0) {
@@ -168,6 +193,11 @@ impl Options {
             seed: self.seed,
             compact_ns: (self.compact_at > 0.0).then(|| nanoseconds(self.compact_at)),
         }
+    }
+
+    /// The watchers of the works that have some.
+    pub(crate) fn watchers(&self) -> Watchers {
+        Watchers { connections: self.connections, streams: self.streams, each: self.each }
     }
 
     /// The keys and values of the work.
