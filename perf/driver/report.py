@@ -75,8 +75,8 @@ METRICS = [
     ("rss_mib", "RssAnon + RssFile", "MiB", True),
     ("restart_ms", "first read", "ms", True),
     ("above_baseline_mib", "RssAnon above baseline", "MiB", True),
-    ("bytes_each", "RssAnon each, after a rest", "B", True),
-    ("opened_bytes_each", "RssAnon each, before it", "B", True),
+    ("bytes_each", "RssAnon of each, after a rest", "B", True),
+    ("opened_bytes_each", "RssAnon of each, before it", "B", True),
     ("list_cpu_s", "CPU", "s", True),
     ("p99_factor", "p99 meanwhile / without", "", True),
     ("snapshot_mib_s", "rate", "MiB/s", False),
@@ -298,7 +298,12 @@ def remarks(document):
 
 
 def doubtful(runs, side, name, bound, text):
-    works = sorted({run["work"] for run in runs if run["derived"][name] > bound})
+    found = {}
+    for run in runs:
+        if run["derived"][name] > bound:
+            found[run["work"]] = max(found.get(run["work"], 0), run["derived"][name])
+    share = name.endswith("_share")
+    works = [f"{work} ({value * 100:.0f} %)" if share else f"{work} ({value})" for work, value in sorted(found.items())]
     return [f"- {side}: {text}: {', '.join(works)}."] if works else []
 
 

@@ -90,7 +90,7 @@ fn one_thread(options: &Options, plan: &Plan, index: usize, meeting: &Meeting) -
             engine::run(plan, work, index, meeting)
         }
         Mode::Watch => watch::run(plan, options.watchers(), &options.space(), meeting),
-        Mode::Keepalive => keepalive::run(plan, options.each, meeting),
+        Mode::Keepalive => keepalive::run(plan, options.each, options.streams, meeting),
         Mode::FirstRead | Mode::SlowLists | Mode::Idle | Mode::HoldWatches => unreachable!("these have no window"),
     }
 }

@@ -32,6 +32,7 @@ pub(crate) struct Options {
     /// The server's process; 0 measures nothing of it.
     pub(crate) pid: u32,
     pub(crate) connections: usize,
+    /// Calls in flight, or open streams, on each connection; keepalive: renewals in flight on its only stream.
     pub(crate) streams: usize,
     /// Watches or leases on each stream.
     pub(crate) each: usize,
@@ -164,8 +165,11 @@ impl Options {
         if self.mode == Mode::Watch && self.rate <= 0.0 {
             return Err("puts to watched keys need a rate".to_owned());
         }
-        if self.mode == Mode::Keepalive && (self.streams > 1 || self.rate > 0.0) {
-            return Err("leases are renewed in a closed loop, on one stream of each connection".to_owned());
+        if self.mode == Mode::Keepalive && self.rate > 0.0 {
+            return Err("leases are renewed in a closed loop".to_owned());
+        }
+        if self.mode == Mode::Keepalive && self.streams > self.each {
+            return Err("no lease is renewed twice at once".to_owned());
         }
         if matches!(self.mode, Mode::Idle | Mode::HoldWatches) && self.seconds > 3600.0 {
             return Err("a rest of an hour at most".to_owned());
