@@ -22,6 +22,7 @@ def draw(document):
     loops = loop_works(document)
     for name in ["cpu_us", "throughput", "p99_us", "written_bytes", "switches"]:
         panels.append(bars(document, loops, name))
+    panels.append(bars(document, document["works"], "bytes_each"))
     panels.append(latencies(document, loops))
     panels.append(memory(document))
     panels.append(series(document))

@@ -47,6 +47,9 @@ def derive(raw, cores):
         derived["file_above_baseline_mib"] = (raw["memory_peak"]["rss_file"] - raw["memory_before"]["rss_file"]) / MIB
         derived["list_cpu_s"] = growth["server_cpu_ns"] / 1e9
         derived["list_s"] = growth["wall_ns"] / 1e9
+    if "held" in raw:
+        derived["bytes_each"] = (raw["memory_after"]["rss_anon"] - raw["memory_before"]["rss_anon"]) / raw["held"]
+        derived["opened_bytes_each"] = (raw["memory_opened"]["rss_anon"] - raw["memory_before"]["rss_anon"]) / raw["held"]
     if "without" in raw:
         derived["p99_factor"] = raw["latency_ns"]["p99"] / raw["without"]["latency_ns"]["p99"]
     if "kube" in raw:
@@ -72,6 +75,8 @@ METRICS = [
     ("rss_mib", "RssAnon + RssFile", "MiB", True),
     ("restart_ms", "first read", "ms", True),
     ("above_baseline_mib", "RssAnon above baseline", "MiB", True),
+    ("bytes_each", "RssAnon of each, after a rest", "B", True),
+    ("opened_bytes_each", "RssAnon of each, before it", "B", True),
     ("list_cpu_s", "CPU", "s", True),
     ("p99_factor", "p99 meanwhile / without", "", True),
     ("snapshot_mib_s", "rate", "MiB/s", False),
@@ -93,8 +98,11 @@ SPECIAL = {
     "slow_lists": ["above_baseline_mib", "list_cpu_s"],
     "snapshot_2g": ["snapshot_mib_s", "snapshot_cpu_s_gib", "p99_factor"],
     "kube_200x20": ["change_cpu_us", "changes_s"],
+    "memory_watchers": ["bytes_each", "opened_bytes_each"],
+    "idle_connections": ["bytes_each", "opened_bytes_each"],
+    "idle_tls": ["bytes_each", "opened_bytes_each"],
 }
-# Work, metric, bound, and what it binds: the ratio B / A, B alone, or B's figure over another one of A.
+# Work, metric, bound, and what it binds: the ratio B / A, B alone, B's figure over B's of another work, or over another one of A.
 TARGETS = [
     ("put_100x10", "cpu_us", "≤", 1 / 3, "ratio"),
     ("put_100x10", "throughput", "≥", 2.0, "ratio"),
@@ -115,6 +123,14 @@ TARGETS = [
     ("snapshot_2g", "snapshot_mib_s", "≥", 1.5, "ratio"),
     ("snapshot_2g", "p99_factor", "≤", 1.5, "alone"),
     ("kube_200x20", "change_cpu_us", "≤", 1 / 3, "ratio"),
+    ("watch_1x1000", "cpu_us", "≤", 1 / 5, "ratio"),
+    ("watch_1000x1", "cpu_us", "≤", 1 / 3, "ratio"),
+    ("lease_keepalive", "cpu_us", "≤", 1 / 4, "ratio"),
+    ("lease_grant_50x1", "cpu_us", "≤", 1 / 3, "ratio"),
+    ("put_10000x1", "throughput", "≥", 0.8, "of put_100x1"),
+    ("memory_watchers", "bytes_each", "≤", 1 / 4, "ratio"),
+    ("idle_connections", "bytes_each", "≤", 1 / 4, "ratio"),
+    ("idle_tls", "bytes_each", "≤", 1 / 3, "ratio"),
 ]
 CLIENT_SHARE_MAX = 0.9
 REST_SHARE_MAX = 0.15
@@ -166,7 +182,7 @@ def brief(derived):
     """One line for the terminal."""
     shown = [name for name in ["cpu_us", "throughput", "p50_us", "p99_us", "written_bytes", "client_cpu_us", "restart_ms",
                                "above_baseline_mib", "p99_factor", "rss_anon_mib",
-                               "change_cpu_us", "changes_s"] if name in derived]  # fmt: skip
+                               "bytes_each", "opened_bytes_each", "change_cpu_us", "changes_s"] if name in derived]  # fmt: skip
     return ", ".join(f"{metric(name)[1]} {figure(derived[name])} {metric(name)[2]}".strip() for name in shown)
 
 
@@ -208,7 +224,7 @@ def loops(document, names, rounds):
     if not rows:
         return []
     head = ["work", *(metric(name)[1] for name in LOOP_METRICS)]
-    return [f"## Ratios {names}", "", "Throughput: more is better; all others: less is better. Works called `open` have a fixed rate.", "",
+    return [f"## Ratios {names}", "", "Throughput: more is better; all others: less is better. Works called `open` or `watch` have a fixed rate.", "",
             *table(head, rows)]  # fmt: skip
 
 
@@ -220,7 +236,7 @@ def specials(document, rounds):
             if a is not None or b is not None:
                 unit = metric(name)[2]
                 rows.append(row(work, f"{metric(name)[1]} {unit}".strip(), figure(a), figure(b), ratio_text(ratio(document, work, name), rounds)))
-    return ["## Memory, restart, compaction", "", *table(["work", "figure", "A", "B", "B / A"], rows)] if rows else []
+    return ["## Memory, restart, compaction, snapshot", "", *table(["work", "figure", "A", "B", "B / A"], rows)] if rows else []
 
 
 def bound_value(document, work, name, kind):
@@ -231,6 +247,9 @@ def bound_value(document, work, name, kind):
     mine = middle(document, work, "B", name)
     if kind == "alone":
         return mine, f"B, {metric(name)[2]}".rstrip(", ")
+    if kind.startswith("of "):
+        other = middle(document, kind.removeprefix("of "), "B", name)
+        return (mine / other if mine is not None and other else None), f"B / B's {kind.removeprefix('of ')}"
     other = middle(document, work, "A", kind)
     return (mine / other if mine is not None and other else None), f"B / A's {metric(kind)[1]}"
 
@@ -279,7 +298,12 @@ def remarks(document):
 
 
 def doubtful(runs, side, name, bound, text):
-    works = sorted({run["work"] for run in runs if run["derived"][name] > bound})
+    found = {}
+    for run in runs:
+        if run["derived"][name] > bound:
+            found[run["work"]] = max(found.get(run["work"], 0), run["derived"][name])
+    share = name.endswith("_share")
+    works = [f"{work} ({value * 100:.0f} %)" if share else f"{work} ({value})" for work, value in sorted(found.items())]
     return [f"- {side}: {text}: {', '.join(works)}."] if works else []
 
 

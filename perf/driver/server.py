@@ -62,12 +62,12 @@ def free_ports(count):
 class Server:
     """One server on one data directory."""
 
-    def __init__(self, name, binary, directory, extra=()):
-        self.name, self.binary, self.extra = name, str(binary), list(extra)
+    def __init__(self, name, binary, directory, extra=(), tls=False):
+        self.name, self.binary, self.extra, self.tls = name, str(binary), list(extra), tls
         self.directory = Path(directory)
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
-        self.client_port, self.peer_port = free_ports(2)
+        self.client_port, self.peer_port, self.tls_port = free_ports(3)
         self.process = None
 
     @property
@@ -78,13 +78,37 @@ class Server:
     def target(self):
         return f"127.0.0.1:{self.client_port}"
 
+    @property
+    def tls_target(self):
+        return f"127.0.0.1:{self.tls_port}"
+
+    @property
+    def certificate(self):
+        return self.directory / "certificate.pem"
+
+    def make_certificate(self):
+        """A certificate of its own for the address that it listens on."""
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                   "-subj", "/CN=perf", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE",
+                   "-keyout", str(self.directory / "key.pem"), "-out", str(self.certificate)]  # fmt: skip
+        try:
+            done = subprocess.run(command, capture_output=True, text=True)
+        except FileNotFoundError:
+            raise Failed("no openssl: it makes the certificate of the works over TLS") from None
+        if done.returncode != 0:
+            raise Failed(f"openssl req: {done.stderr.strip()[-500:]}")
+
     def arguments(self):
         client, peer = f"http://{self.target}", f"http://127.0.0.1:{self.peer_port}"
+        tls = []
+        if self.tls:
+            client += f",https://{self.tls_target}"
+            tls = ["--cert-file", str(self.certificate), "--key-file", str(self.directory / "key.pem")]
         return [
             "--name", "perf", "--data-dir", str(self.directory / "data"),
             "--listen-client-urls", client, "--advertise-client-urls", client,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"perf={peer}",
-            "--quota-backend-bytes", str(QUOTA_BYTES), "--log-level", "warn", *self.extra,
+            "--quota-backend-bytes", str(QUOTA_BYTES), "--log-level", "warn", *tls, *self.extra,
         ]  # fmt: skip
 
     def start(self, present=None):
@@ -92,6 +116,8 @@ class Server:
 
         `present`: options of the load generator that name a data set whose first key must be there.
         """
+        if self.tls and not self.certificate.exists():
+            self.make_certificate()
         probe = start_load("first-read", target=self.target, deadline=START_SECONDS_MAX,
                            present=int(present is not None), **(present or {}))  # fmt: skip
         time.sleep(0.05)  # the probe is trying when the server begins

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from . import kube, machine
 from .server import Failed, load
@@ -45,6 +45,10 @@ class Work:
     # Open loop: the share of the reference server's closed-loop rate that operations arrive at.
     share: float = 0.0
     rate_of: str = ""
+    # Whether a server may refuse operations because they are too many: it is said in the remarks, and is a failure elsewhere.
+    refusals: bool = False
+    # Further options of the load generator.
+    more: dict = field(default_factory=dict)
 
 
 WORKS = [
@@ -74,8 +78,28 @@ WORKS = [
     Work("snapshot_2g", "snapshot", "puts at 1000/s while etcdctl saves snapshots of 2 GiB one after the other, against the same without"),
     Work("kube_200x20", "kube", "Kubernetes API machinery: 200 writers create, update 8× and delete objects, 20 watchers look on"),
     Work("slow_lists", "lists", "five concurrent lists of everything, each read at 50 MB/s: memory above baseline"),
+    Work("watch_1x1000", "watch", "1,000 watchers of one prefix on one stream, puts to it at 100/s; an operation is an event delivered to one "
+         "watcher, and its CPU has the puts in it (one for 1,000 deliveries); latency from the put being due", "watch", 1, 1,
+         more={"each": 1000, "rate": 100}),
+    Work("watch_1000x1", "watch", "the same 1,000 watchers, each on a connection of its own, puts at 25/s", "watch", 1000, 1,
+         more={"each": 1, "rate": 25}),
+    Work("lease_keepalive", "lease", "10,000 leases renewed in turn on 100 streams, a connection each, 10 renewals in flight on each stream (a client "
+         "sends all that are due in one go)", "keepalive", 100, 10, more={"each": 100}),
+    Work("lease_keepalive_single", "lease", "the same with one renewal in flight on each stream", "keepalive", 100, 1, more={"each": 100}),
+    Work("lease_grant_50x1", "lease", "LeaseGrant, the server chooses the number", "lease-grant", 50, 1),
+    Work("put_100x1", "connections", "put of a random key", "put", 100, 1),
+    Work("put_1000x1", "connections", "put of a random key", "put", 1000, 1),
+    Work("put_10000x1", "connections", "put of a random key; `too many requests` is counted apart, and its CPU is in that of the others",
+         "put", 10_000, 1, refusals=True),
+    Work("memory_watchers", "watchers", "100,000 watches of a key each on 100 streams of 10 connections: growth of RssAnon per watch, from before "
+         "the first connection to after a rest", "hold-watches", 10, 10, more={"each": 1000}),
+    Work("idle_connections", "idle", "5,000 connections, opened one after the other, make one linearizable get each and rest: "
+         "growth of RssAnon per connection, from before the first to after the rest", "idle", 5000),
+    Work("idle_tls", "idle_tls", "the same with 2,000 connections over TLS (whole handshakes)", "idle", 2000),
 ]
-GROUPS = ["kv", "list", "million", "lists", "snapshot", "kube"]
+GROUPS = ["kv", "list", "million", "lists", "snapshot", "kube", "watch", "lease", "connections", "watchers", "idle", "idle_tls"]
+# A server of these groups listens for TLS beside its plain port.
+TLS_GROUPS = ["idle_tls"]
 
 DATA = {
     "kv": Data("kv/", 100_000, 50, 256),
@@ -84,8 +108,23 @@ DATA = {
     "lists": Data("large/", 100_000, 1000, 10_000),
     "snapshot": Data("backup/", 1_000_000, 1000, 2048),
     "kube": Data("beside/", 10_000, 1000, 1024),
+    "watch": Data("watched/", 1_000, 100, 256),
+    "lease": Data("leased/", 1_000, 100, 256),
+    "connections": Data("kv/", 100_000, 50, 256),
+    # Memory is read on a fresh server: one key, so that there is something to get.
+    "watchers": Data("watched/", 1, 1, 256),
+    "idle": Data("idle/", 1, 1, 256),
+    "idle_tls": Data("idle/", 1, 1, 256),
 }
-QUICK = {"kv": 10_000, "list": 10_000, "million": 50_000, "lists": 5_000, "snapshot": 10_000, "kube": 1_000}
+QUICK = {"kv": 10_000, "list": 10_000, "million": 50_000, "lists": 5_000, "snapshot": 10_000, "kube": 1_000,
+         "connections": 10_000}
+# Quick: idle connections, and watches on each stream.
+QUICK_CONNECTIONS = 500
+QUICK_EACH = 100
+REST_SECONDS = 10
+# Works of the load generator that rest, and those that it drives with one thread.
+HELD = ["idle", "hold-watches"]
+ONE_THREAD = ["watch", "keepalive"]
 SLOW_CLIENTS = 5
 SLOW_PACE = 50_000_000
 RESTARTS = 3
@@ -113,7 +152,8 @@ class Settings:
     def data(self, group):
         data = DATA[group]
         if self.quick:
-            data = replace(data, keys=QUICK[group], group=min(data.group, QUICK[group] // 10))
+            keys = QUICK.get(group, data.keys)
+            data = replace(data, keys=keys, group=min(data.group, max(1, keys // 10)))
         if group == "million" and self.million:
             data = replace(data, keys=self.million)
         if group == "lists" and self.lists_bytes:
@@ -122,9 +162,10 @@ class Settings:
 
 
 def fill(server, data, settings):
-    """Puts all keys in, 100×10 in flight."""
-    answer = load("fill", target=server.target, pid=server.pid, connections=100, streams=10, threads=settings.threads,
-                  scatter=data.scatter, seed=settings.seed, **data.options())  # fmt: skip
+    """Puts all keys in, 100×10 in flight; few keys over few connections, so that a server stays fresh."""
+    connections = min(100, max(1, data.keys // 10))
+    answer = load("fill", target=server.target, pid=server.pid, connections=connections, streams=10,
+                  threads=min(settings.threads, connections), scatter=data.scatter, seed=settings.seed, **data.options())  # fmt: skip
     expect_clean(answer)
     return answer
 
@@ -136,14 +177,25 @@ def expect_clean(answer):
                      f"{answer.get('unfinished', 0)} operations without an answer")  # fmt: skip
 
 
+def expect_only_refusals(answer):
+    """A closed loop with more in flight than a server admits: what it refuses is part of the result, all else is an error."""
+    if any("etcdserver: too many requests" not in text for text in answer["errors"]) or answer["unfinished"]:
+        expect_clean(answer)
+
+
 def run_load(server, work, data, settings, rates):
-    """One closed or open loop."""
+    """One closed or open loop, or what is held."""
+    if work.load in HELD:
+        return hold(server, work, data, settings)
     options = {"connections": work.connections, "streams": work.streams}
     if work.share:
         options["rate"] = round(work.share * rates[work.rate_of], 1)
+    threads = 1 if work.load in ONE_THREAD else min(settings.threads, work.connections)
     answer = load(work.load, target=server.target, pid=server.pid, seconds=settings.seconds, warmup=settings.warmup,
-                  threads=min(settings.threads, work.connections), seed=settings.seed, **options, **data.options())  # fmt: skip
-    if not work.share:
+                  threads=threads, seed=settings.seed, **options, **work.more, **data.options())  # fmt: skip
+    if work.refusals:
+        expect_only_refusals(answer)
+    elif not work.share:
         expect_clean(answer)  # an open loop may overrun a server: what it refuses is part of the result
     return answer
 
@@ -266,6 +318,18 @@ def snapshot(server, data, settings):
     return during
 
 
+def hold(server, work, data, settings):
+    """Connections or watchers that do nothing: what they cost in memory."""
+    options = {"connections": work.connections, "streams": work.streams, **work.more}
+    if settings.quick:
+        options["connections"] = min(work.connections, QUICK_CONNECTIONS)
+        options["each"] = min(options.get("each", 1), QUICK_EACH)
+    options["target"] = server.target
+    if server.tls:
+        options.update(target=server.tls_target, certificate=server.certificate)
+    return load(work.load, pid=server.pid, seconds=2 if settings.quick else REST_SECONDS, **options, **data.key_zero())
+
+
 SPECIAL = {"memory_100k": memory_100k, "restart_1m": restart, "compaction_1m": compaction, "slow_lists": slow_lists,
            "snapshot_2g": snapshot, "kube_200x20": kube.changes}
 FILLS = {"list": "fill_100k", "million": "fill_1m"}
@@ -291,7 +355,7 @@ def run_group(server, group, names, settings, rates, reference, record, say):
             answer = SPECIAL[work.name](server, data, settings)
         else:
             answer = run_load(server, work, data, settings, rates)
-            if reference and not work.share:
+            if reference and not work.share and "throughput" in answer:
                 rates.setdefault(work.name, answer["throughput"])
         server.check()
         record(work.name, answer)

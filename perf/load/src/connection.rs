@@ -1,4 +1,4 @@
-//! One HTTP/2 connection of a gRPC client: frames out of and into byte buffers, unary calls only.
+//! One HTTP/2 connection of a gRPC client: frames out of and into byte buffers; unary calls, and streams that stay open.
 //!
 //! Invariants
 //! - A call is put on the wire whole, or waits in `waiting` until the server's windows and stream limit admit it.
@@ -7,37 +7,19 @@
 //!
 //! It must not know what is measured, nor read the clock.
 
+use crate::call::{Call, TAIL_BYTES};
+use crate::frame::{
+    ACK, END_HEADERS, END_STREAM, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, PADDED, PRIORITY, WINDOW_DEFAULT, broken,
+    frame_header, kind, message_prefix, word,
+};
 use crate::hpack::{Decoder, Encoder};
+use crate::socket::Socket;
+use crate::stream::{Inbox, Stream};
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const FRAME_HEADER_BYTES: usize = 9;
-/// The largest frame that may be sent without the server's leave; its own larger limit is not used.
-const FRAME_BYTES_MAX: usize = 16_384;
-const WINDOW_DEFAULT: u32 = 65_535;
-/// Bytes kept of each answer's beginning: the header and the numbers of the first pair.
-pub(crate) const HEAD_BYTES: usize = 256;
-/// Bytes kept of each answer's end: `more` and `count`.
-pub(crate) const TAIL_BYTES: usize = 16;
-
-mod kind {
-    pub(crate) const DATA: u8 = 0;
-    pub(crate) const HEADERS: u8 = 1;
-    pub(crate) const RST_STREAM: u8 = 3;
-    pub(crate) const SETTINGS: u8 = 4;
-    pub(crate) const PING: u8 = 6;
-    pub(crate) const GOAWAY: u8 = 7;
-    pub(crate) const WINDOW_UPDATE: u8 = 8;
-    pub(crate) const CONTINUATION: u8 = 9;
-}
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
-const PRIORITY: u8 = 32;
-
 /// gRPC status that is reported when the server broke the stream or the protocol.
 const STATUS_INTERNAL: u32 = 13;
 
@@ -57,17 +39,6 @@ pub(crate) struct Answer<T> {
     pub(crate) tail: [u8; TAIL_BYTES],
 }
 
-struct Call<T> {
-    token: T,
-    prefix: [u8; 5],
-    received: u64,
-    credit_due: u32,
-    head: Vec<u8>,
-    tail: [u8; TAIL_BYTES],
-    status: Option<u32>,
-    message: Option<String>,
-}
-
 struct Waiting<T> {
     path_id: usize,
     message: Vec<u8>,
@@ -82,8 +53,12 @@ pub(crate) struct Windows {
 }
 
 /// A connection; `T` travels with each call.
-pub(crate) struct Connection<T> {
-    pub(crate) socket: TcpStream,
+pub(crate) struct Connection<T, S = TcpStream> {
+    pub(crate) socket: S,
+    /// Messages that have arrived on open streams; whoever feeds the connection empties it.
+    pub(crate) inbox: Inbox,
+    /// Streams that are open.
+    open: usize,
     paths: &'static [&'static str],
     encoder: Encoder,
     decoder: Decoder,
@@ -107,25 +82,19 @@ pub(crate) struct Connection<T> {
     heads: Vec<Vec<u8>>,
 }
 
-fn broken(what: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, what.to_owned())
-}
-
-fn word(bytes: &[u8]) -> u32 {
-    u32::from_be_bytes(bytes[..4].try_into().expect("four bytes"))
-}
-
-impl<T> Connection<T> {
+impl<T, S: Socket> Connection<T, S> {
     /// Takes a connected socket, says hello and waits for the server's settings; non-blocking afterwards.
     pub(crate) fn open(
-        socket: TcpStream,
+        socket: S,
         authority: &str,
         paths: &'static [&'static str],
         windows: Windows,
     ) -> io::Result<Self> {
-        socket.set_nodelay(true)?;
+        socket.tcp().set_nodelay(true)?;
         let mut connection = Self {
             socket,
+            inbox: Inbox::default(),
+            open: 0,
             paths,
             encoder: Encoder::new(authority, paths.len()),
             decoder: Decoder::new(),
@@ -171,7 +140,7 @@ impl<T> Connection<T> {
             }
             self.feed(&buffer[..count], &mut Vec::new())?;
         }
-        self.socket.set_nonblocking(true)?;
+        self.socket.tcp().set_nonblocking(true)?;
         self.flush()
     }
 
@@ -190,7 +159,41 @@ impl<T> Connection<T> {
         self.in_flight < self.in_flight_max && bytes <= self.send_window
     }
 
-    fn send(&mut self, path_id: usize, message: &[u8], token: T) {
+    /// Opens a stream, which must be within the server's limit, and returns its number; `give` is how messages go out on it.
+    pub(crate) fn open_stream(&mut self, path_id: usize, token: T) -> io::Result<u32> {
+        if self.in_flight >= self.in_flight_max {
+            return Err(broken("the server does not admit so many streams"));
+        }
+        self.open += 1;
+        Ok(self.start_call(path_id, token, Some(Box::new(Stream::new(self.stream_window)))))
+    }
+
+    /// Sends a message on an open stream once the windows admit it; `flush` puts it on the wire. An ended stream takes nothing.
+    pub(crate) fn give(&mut self, id: u32, message: &[u8]) {
+        if let Some(stream) = self.call_mut(id).and_then(|call| call.stream.as_mut()) {
+            stream.give(message);
+        }
+        self.pump(id);
+    }
+
+    fn pump(&mut self, id: u32) {
+        let index = self.index(id);
+        let Some(Some(call)) = self.calls.get_mut(index) else { return };
+        if let Some(stream) = call.stream.as_mut() {
+            stream.pump(id, &mut self.send_window, &mut self.out);
+        }
+    }
+
+    fn pump_all(&mut self) {
+        if self.open > 0 {
+            for id in (self.first_id..self.next_id).step_by(2) {
+                self.pump(id);
+            }
+        }
+    }
+
+    /// Sends the headers of a call.
+    fn start_call(&mut self, path_id: usize, token: T, stream: Option<Box<Stream>>) -> u32 {
         let id = self.next_id;
         self.next_id += 2;
         let header_at = self.out.len();
@@ -200,13 +203,18 @@ impl<T> Connection<T> {
         assert!(block_length <= FRAME_BYTES_MAX, "request headers are short");
         let header = frame_header(block_length, kind::HEADERS, END_HEADERS, id);
         self.out[header_at..header_at + FRAME_HEADER_BYTES].copy_from_slice(&header);
-        let length = u32::try_from(message.len()).expect("a message is below 4 GiB");
-        let mut prefix = [0; 5];
-        prefix[1..].copy_from_slice(&length.to_be_bytes());
+        self.in_flight += 1;
+        let head = self.heads.pop().unwrap_or_default();
+        self.calls.push_back(Some(Call::new(token, head, stream)));
+        id
+    }
+
+    fn send(&mut self, path_id: usize, message: &[u8], token: T) {
+        let id = self.start_call(path_id, token, None);
         let first = message.len().min(FRAME_BYTES_MAX - 5);
         let flag = |last: bool| if last { END_STREAM } else { 0 };
         self.out.extend_from_slice(&frame_header(first + 5, kind::DATA, flag(first == message.len()), id));
-        self.out.extend_from_slice(&prefix);
+        self.out.extend_from_slice(&message_prefix(message.len()));
         self.out.extend_from_slice(&message[..first]);
         let mut rest = &message[first..];
         while !rest.is_empty() {
@@ -215,20 +223,7 @@ impl<T> Connection<T> {
             self.out.extend_from_slice(part);
             rest = after;
         }
-        self.send_window -= i64::from(length) + 5;
-        self.in_flight += 1;
-        let mut head = self.heads.pop().unwrap_or_default();
-        head.clear();
-        self.calls.push_back(Some(Call {
-            token,
-            prefix: [0; 5],
-            received: 0,
-            credit_due: 0,
-            head,
-            tail: [0; TAIL_BYTES],
-            status: None,
-            message: None,
-        }));
+        self.send_window -= i64::try_from(message.len() + 5).expect("a message fits");
     }
 
     fn send_waiting(&mut self) {
@@ -342,6 +337,13 @@ impl<T> Connection<T> {
             kind::WINDOW_UPDATE if id == 0 => {
                 self.send_window += i64::from(word(payload));
                 self.send_waiting();
+                self.pump_all();
+            }
+            kind::WINDOW_UPDATE => {
+                if let Some(stream) = self.call_mut(id).and_then(|call| call.stream.as_mut()) {
+                    stream.window += i64::from(word(payload));
+                    self.pump(id);
+                }
             }
             _ => {}
         }
@@ -365,9 +367,9 @@ impl<T> Connection<T> {
         if flags & END_HEADERS == 0 {
             return Ok(());
         }
+        let index = self.index(id);
         let status = self.decoder.decode(&self.block[1..]).map_err(|error| broken(error.0))?;
         let end = self.block[0] != 0;
-        let index = usize::try_from(id.wrapping_sub(self.first_id) / 2).expect("31 bits");
         if let Some(Some(call)) = self.calls.get_mut(index) {
             if let Some(grpc) = status.grpc {
                 call.status = Some(grpc);
@@ -390,13 +392,19 @@ impl<T> Connection<T> {
             match setting[1] {
                 1 if !self.settings_seen => self.encoder.limit_table(usize::try_from(value).expect("32 bits")),
                 3 => self.in_flight_max = usize::try_from(value).expect("32 bits"),
-                4 => self.stream_window = i64::from(value),
+                4 => {
+                    let more = i64::from(value) - self.stream_window;
+                    self.stream_window = i64::from(value);
+                    let streams = self.calls.iter_mut().flatten().filter_map(|call| call.stream.as_mut());
+                    streams.for_each(|stream| stream.window += more);
+                }
                 _ => {}
             }
         }
         self.settings_seen = true;
         self.put_frame(kind::SETTINGS, ACK, 0, &[]);
         self.send_waiting();
+        self.pump_all();
         Ok(())
     }
 
@@ -408,8 +416,12 @@ impl<T> Connection<T> {
             self.put_frame(kind::WINDOW_UPDATE, 0, 0, &credit.to_be_bytes());
         }
         let threshold = self.windows.stream / 2;
-        let Some(call) = self.call_mut(id) else { return };
-        call.take(content);
+        let index = self.index(id);
+        let Some(Some(call)) = self.calls.get_mut(index) else { return };
+        match call.stream.as_mut() {
+            Some(stream) => stream.take(id, content, &mut self.inbox),
+            None => call.take(content),
+        }
         call.credit_due += flow_bytes;
         if call.credit_due > threshold {
             let credit = std::mem::take(&mut call.credit_due);
@@ -417,24 +429,29 @@ impl<T> Connection<T> {
         }
     }
 
+    fn index(&self, id: u32) -> usize {
+        usize::try_from(id.wrapping_sub(self.first_id) / 2).expect("31 bits")
+    }
+
     fn call_mut(&mut self, id: u32) -> Option<&mut Call<T>> {
-        let index = usize::try_from(id.wrapping_sub(self.first_id) / 2).expect("31 bits");
+        let index = self.index(id);
         self.calls.get_mut(index)?.as_mut()
     }
 
     fn end_call(&mut self, id: u32, answers: &mut Vec<Answer<T>>) {
-        let index = usize::try_from(id.wrapping_sub(self.first_id) / 2).expect("31 bits");
+        let index = self.index(id);
         let Some(call) = self.calls.get_mut(index).and_then(Option::take) else { return };
         while matches!(self.calls.front(), Some(None)) {
             self.calls.pop_front();
             self.first_id += 2;
         }
         self.in_flight -= 1;
+        self.open -= usize::from(call.stream.is_some());
         let promised = u64::from(word(&call.prefix[1..]));
         let length = call.received.saturating_sub(5);
         let mut status = call.status.unwrap_or(STATUS_INTERNAL);
         let mut message = call.message;
-        if status == 0 && (call.received < 5 || length != promised) {
+        if status == 0 && call.stream.is_none() && (call.received < 5 || length != promised) {
             status = STATUS_INTERNAL;
             message = Some(format!("message of {length} bytes where {promised} were promised"));
         }
@@ -446,30 +463,6 @@ impl<T> Connection<T> {
         self.out.extend_from_slice(&frame_header(payload.len(), kind, flags, id));
         self.out.extend_from_slice(payload);
     }
-}
-
-impl<T> Call<T> {
-    fn take(&mut self, mut content: &[u8]) {
-        if self.received < 5 {
-            let at = usize::try_from(self.received).expect("below 5");
-            let count = content.len().min(5 - at);
-            self.prefix[at..at + count].copy_from_slice(&content[..count]);
-            self.received += u64::try_from(count).expect("at most 5");
-            content = &content[count..];
-        }
-        self.received += u64::try_from(content.len()).expect("usize is 64 bits");
-        let count = content.len().min(HEAD_BYTES - self.head.len());
-        self.head.extend_from_slice(&content[..count]);
-        let count = content.len().min(TAIL_BYTES);
-        self.tail.copy_within(count.., 0);
-        self.tail[TAIL_BYTES - count..].copy_from_slice(&content[content.len() - count..]);
-    }
-}
-
-fn frame_header(length: usize, kind: u8, flags: u8, id: u32) -> [u8; FRAME_HEADER_BYTES] {
-    let length = u32::try_from(length).expect("a frame is below 16 MiB").to_be_bytes();
-    let id = id.to_be_bytes();
-    [length[1], length[2], length[3], kind, flags, id[0], id[1], id[2], id[3]]
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Frames as a server may cut them: at any byte, padded, with continued headers.
 
 use super::*;
+use std::io::Write;
 use std::net::TcpListener;
 
 const PATHS: &[&str] = &["/a"];
@@ -97,4 +98,26 @@ fn a_small_send_window_holds_requests_back() {
     frame(&mut update, kind::WINDOW_UPDATE, 0, 0, &40_000u32.to_be_bytes());
     connection.feed(&update, &mut Vec::new()).unwrap();
     assert_eq!((connection.in_flight, connection.waiting.len()), (5, 0));
+}
+
+#[test]
+fn an_open_stream_sends_as_its_windows_grow_and_receives_message_by_message() {
+    let (mut connection, _peer) = connected(&[0, 4, 0, 0, 0, 10]);
+    let id = connection.open_stream(0, 7).unwrap();
+    connection.out.clear();
+    connection.give(id, b"0123456789");
+    assert_eq!(connection.out.len(), FRAME_HEADER_BYTES + 10);
+    let (mut bytes, mut answers) = (Vec::new(), Vec::new());
+    frame(&mut bytes, kind::WINDOW_UPDATE, 0, id, &2u32.to_be_bytes());
+    frame(&mut bytes, kind::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 13]);
+    frame(&mut bytes, kind::HEADERS, END_HEADERS, id, &[0x88]);
+    frame(&mut bytes, kind::DATA, 0, id, &[0, 0, 0, 0, 1, 5, 0, 0, 0]);
+    frame(&mut bytes, kind::DATA, 0, id, &[0, 1, 6]);
+    connection.feed(&bytes, &mut answers).unwrap();
+    assert_eq!(connection.out[connection.out.len() - 3..], *b"789");
+    assert_eq!(connection.inbox.messages().collect::<Vec<_>>(), [(id, &[5][..]), (id, &[6])]);
+    assert!(answers.is_empty());
+    frame(&mut bytes, kind::RST_STREAM, 0, id, &[0, 0, 0, 2]);
+    connection.feed(&bytes[bytes.len() - 13..], &mut answers).unwrap();
+    assert_eq!((answers[0].token, answers[0].status), (7, STATUS_INTERNAL));
 }

@@ -8,8 +8,9 @@
 //!
 //! It must not know what a work sends, nor print.
 
-use crate::connection::{Answer, Connection, Windows};
+use crate::connection::{Answer, Connection};
 use crate::poll::{self, Poll};
+use crate::pool::WINDOWS;
 use crate::process::now;
 use crate::wire;
 use crate::work::{Kind, Operation, PATHS, Random, Verdict, Work};
@@ -20,10 +21,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Barrier, Mutex};
 
 const READ_BYTES: usize = 256 * 1024;
-/// Windows large enough never to stop a server; credit is still given back as it is used.
-const WINDOWS: Windows = Windows { connection: 64 << 20, stream: 8 << 20 };
 /// How long answers are waited for once nothing more is sent.
-const DRAIN_NS: u64 = 10_000_000_000;
+pub(crate) const DRAIN_NS: u64 = 10_000_000_000;
 /// Different texts of errors that are kept.
 const ERROR_TEXTS_MAX: usize = 16;
 const SECOND: u64 = 1_000_000_000;
@@ -83,7 +82,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let histogram = || Histogram::new_with_bounds(100, 600 * SECOND, 3).expect("the bounds are in order");
         Self {
             operations: 0,
@@ -124,7 +123,19 @@ impl Tally {
         self.compaction_ns = self.compaction_ns.or(other.compaction_ns);
     }
 
-    fn error(&mut self, text: String) {
+    /// Counts an operation that was due at `due` and ended at `moment`.
+    pub(crate) fn count(&mut self, due: u64, moment: u64, window_start: u64) {
+        self.operations += 1;
+        self.last_end = moment;
+        self.latency.saturating_record(moment.saturating_sub(due));
+        let second = usize::try_from(moment.saturating_sub(window_start) / SECOND).expect("seconds fit");
+        if self.per_second.len() <= second {
+            self.per_second.resize(second + 1, 0);
+        }
+        self.per_second[second] += 1;
+    }
+
+    pub(crate) fn error(&mut self, text: String) {
         self.error_count += 1;
         if self.errors.len() < ERROR_TEXTS_MAX || self.errors.contains_key(&text) {
             *self.errors.entry(text).or_default() += 1;
@@ -377,7 +388,7 @@ impl Engine<'_> {
                 Pace::Closed { .. } => in_window,
             };
             if counts {
-                self.count(&operation, moment);
+                self.tally.count(operation.due, moment, self.window.0);
             }
         }
         match verdict {
@@ -393,21 +404,10 @@ impl Engine<'_> {
             self.start_next(index, moment);
         }
     }
-
-    fn count(&mut self, operation: &Operation, moment: u64) {
-        self.tally.operations += 1;
-        self.tally.last_end = moment;
-        self.tally.latency.saturating_record(moment.saturating_sub(operation.due));
-        let second = usize::try_from((moment - self.window.0) / SECOND).expect("seconds fit");
-        if self.tally.per_second.len() <= second {
-            self.tally.per_second.resize(second + 1, 0);
-        }
-        self.tally.per_second[second] += 1;
-    }
 }
 
 /// The time to the next arrival: exponential, so that arrivals know nothing of each other.
-fn interval(random: &mut Random, rate: f64) -> u64 {
+pub(crate) fn interval(random: &mut Random, rate: f64) -> u64 {
     let unit = (f64::from(u32::try_from(random.next() >> 32).expect("32 bits")) + 0.5) / 4_294_967_296.0;
     let seconds = -unit.ln() / rate;
     std::time::Duration::from_secs_f64(seconds.clamp(1e-9, 3600.0)).as_nanos().try_into().expect("at most an hour")

@@ -3,15 +3,23 @@
 //! HTTP/2 is spoken by hand over epoll, with no runtime and no copies to speak of: the client shares the machine with the server,
 //! and every microsecond that it takes is one that the server cannot have. See ../README.md for the works.
 
+mod call;
 mod connection;
 mod engine;
 mod first_read;
+mod frame;
 mod hpack;
+mod idle;
 mod json;
+mod keepalive;
 mod options;
 mod poll;
+mod pool;
 mod process;
 mod slow_lists;
+mod socket;
+mod stream;
+mod watch;
 mod wire;
 mod work;
 
@@ -26,11 +34,14 @@ use std::time::Duration;
 use work::Work;
 
 fn main() -> ExitCode {
+    process::raise_file_limit();
     let outcome = Options::parse(std::env::args().skip(1)).and_then(|options| {
         let run = match options.mode {
-            Mode::Work(_) => work_out(&options),
+            Mode::Work(_) | Mode::Watch | Mode::Keepalive => work_out(&options),
             Mode::FirstRead => first_read(&options),
             Mode::SlowLists => slow_lists(&options),
+            Mode::Idle => idle(&options),
+            Mode::HoldWatches => hold_watches(&options),
         };
         run.map_err(|error| error.to_string())
     });
@@ -47,19 +58,16 @@ fn main() -> ExitCode {
 }
 
 fn work_out(options: &Options) -> std::io::Result<String> {
-    let Mode::Work(name) = options.mode else { unreachable!("called for works") };
     let plan = options.plan();
     let meeting = Meeting::new(plan.threads + 1);
     let (tally, before, after) = thread::scope(|scope| {
         let workers: Vec<_> = (0..plan.threads)
             .map(|index| {
-                let number = |value: usize| u64::try_from(value).expect("few threads");
-                let work = Work::new(name, options.space(), plan.seed, number(index), number(plan.threads));
                 let (plan, meeting) = (&plan, &meeting);
-                scope.spawn(move || engine::run(plan, work, index, meeting))
+                scope.spawn(move || one_thread(options, plan, index, meeting))
             })
             .collect();
-        let (before, at_end) = watch(&plan, options.pid, &meeting);
+        let (before, at_end) = sample(&plan, options.pid, &meeting);
         let mut total: Option<Tally> = None;
         for worker in workers {
             let tally = worker.join().expect("a worker returns its errors")?;
@@ -74,8 +82,21 @@ fn work_out(options: &Options) -> std::io::Result<String> {
     Ok(report(options, &plan, &tally, &before, &after))
 }
 
+fn one_thread(options: &Options, plan: &Plan, index: usize, meeting: &Meeting) -> std::io::Result<Tally> {
+    let number = |value: usize| u64::try_from(value).expect("few threads");
+    match options.mode {
+        Mode::Work(name) => {
+            let work = Work::new(name, options.space(), plan.seed, number(index), number(plan.threads));
+            engine::run(plan, work, index, meeting)
+        }
+        Mode::Watch => watch::run(plan, options.watchers(), &options.space(), meeting),
+        Mode::Keepalive => keepalive::run(plan, options.each, options.streams, meeting),
+        Mode::FirstRead | Mode::SlowLists | Mode::Idle | Mode::HoldWatches => unreachable!("these have no window"),
+    }
+}
+
 /// Takes the samples at both ends of the window; without a length there is no second one yet.
-fn watch(plan: &Plan, pid: u32, meeting: &Meeting) -> (Sample, Option<Sample>) {
+fn sample(plan: &Plan, pid: u32, meeting: &Meeting) -> (Sample, Option<Sample>) {
     let start = meeting.wait();
     sleep_until(start + plan.warmup_ns);
     let before = process::sample(pid);
@@ -179,4 +200,36 @@ fn slow_lists(options: &Options) -> std::io::Result<String> {
         .list("rss_anon_series", outcome.rss_anon_series)
         .map("growth", after.since(&before))
         .finish())
+}
+
+fn idle(options: &Options) -> std::io::Result<String> {
+    let mut key = Vec::new();
+    options.space().key(0, &mut key);
+    let outcome = idle::run(&idle::Plan {
+        target: options.target,
+        pid: options.pid,
+        connections: options.connections,
+        certificate: options.certificate.clone(),
+        key,
+        rest: Duration::from_secs_f64(options.seconds),
+    })?;
+    Ok(held(options, options.connections, outcome))
+}
+
+fn hold_watches(options: &Options) -> std::io::Result<String> {
+    let rest = Duration::from_secs_f64(options.seconds);
+    let outcome = watch::hold(options.target, options.pid, options.watchers(), &options.space(), rest)?;
+    Ok(held(options, options.watchers().count(), outcome))
+}
+
+/// What so many connections or watchers cost in memory.
+fn held(options: &Options, count: usize, outcome: idle::Outcome) -> String {
+    Object::new()
+        .text("work", &options.mode_text)
+        .number("connections", options.connections)
+        .number("held", count)
+        .map("memory_before", outcome.before)
+        .map("memory_opened", outcome.opened)
+        .map("memory_after", outcome.after)
+        .finish()
 }

@@ -1,8 +1,10 @@
 //! The command line.
 
 use crate::engine::{Pace, Plan};
+use crate::watch::Watchers;
 use crate::work::{Name, Space};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// What to run.
@@ -11,6 +13,14 @@ pub(crate) enum Mode {
     Work(Name),
     FirstRead,
     SlowLists,
+    /// Connections that rest.
+    Idle,
+    /// Watchers of one prefix, and puts at a fixed rate.
+    Watch,
+    /// Watchers that rest.
+    HoldWatches,
+    /// Leases renewed on streams.
+    Keepalive,
 }
 
 /// All options, with their defaults.
@@ -22,7 +32,10 @@ pub(crate) struct Options {
     /// The server's process; 0 measures nothing of it.
     pub(crate) pid: u32,
     pub(crate) connections: usize,
+    /// Calls in flight, or open streams, on each connection; keepalive: renewals in flight on its only stream.
     pub(crate) streams: usize,
+    /// Watches or leases on each stream.
+    pub(crate) each: usize,
     pub(crate) threads: usize,
     /// 0: closed loop.
     pub(crate) rate: f64,
@@ -43,6 +56,8 @@ pub(crate) struct Options {
     pub(crate) scatter: bool,
     /// So many seconds into the window, compact everything up to the newest revision seen; 0: never.
     pub(crate) compact_at: f64,
+    /// Idle: speak TLS and trust this certificate.
+    pub(crate) certificate: Option<PathBuf>,
 }
 
 /// A request is sent whole, within the 65,535 bytes that every server grants a stream at first.
@@ -50,10 +65,12 @@ const VALUE_BYTES_MAX: usize = 60_000;
 
 /// Shown on `--help` and on mistakes.
 pub(crate) const USAGE: &str = "usage: load WORK [--option value]...
-works: fill put get get-serializable list page count guarded mix first-read slow-lists
-options: --target 127.0.0.1:2379  --pid 0  --connections 1  --streams 1  --threads 1  --rate 0 (operations a second; 0: closed loop)
+works: fill put get get-serializable list page count guarded mix first-read slow-lists idle
+       lease-grant watch hold-watches keepalive
+options: --target 127.0.0.1:2379  --pid 0  --connections 1  --streams 1  --each 1 (watches or leases on each)
+  --threads 1  --rate 0 (operations a second; 0: closed loop)
   --seconds 5  --warmup 1  --seed 1  --prefix key/  --keys 100000  --group 1000  --value-bytes 256  --limit 500
-  --read-pace 50000000  --deadline 60  --present 0  --scatter 0  --compact-at 0";
+  --read-pace 50000000  --deadline 60  --present 0  --scatter 0  --compact-at 0  --certificate FILE (idle: over TLS)";
 
 impl Options {
     /// Reads the arguments after the program's name.
@@ -62,6 +79,10 @@ impl Options {
         let mode = match mode_text.as_str() {
             "first-read" => Mode::FirstRead,
             "slow-lists" => Mode::SlowLists,
+            "idle" => Mode::Idle,
+            "watch" => Mode::Watch,
+            "hold-watches" => Mode::HoldWatches,
+            "keepalive" => Mode::Keepalive,
             other => Mode::Work(Name::parse(other).ok_or(USAGE)?),
         };
         let mut options = Self {
@@ -71,6 +92,7 @@ impl Options {
             pid: 0,
             connections: 1,
             streams: 1,
+            each: 1,
             threads: 1,
             rate: 0.0,
             seconds: 5.0,
@@ -86,6 +108,7 @@ impl Options {
             present: false,
             scatter: false,
             compact_at: 0.0,
+            certificate: None,
         };
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
@@ -101,6 +124,7 @@ impl Options {
             "--pid" => self.pid = read(name, value)?,
             "--connections" => self.connections = read(name, value)?,
             "--streams" => self.streams = read(name, value)?,
+            "--each" => self.each = read(name, value)?,
             "--threads" => self.threads = read(name, value)?,
             "--rate" => self.rate = read(name, value)?,
             "--seconds" => self.seconds = read(name, value)?,
@@ -115,6 +139,7 @@ impl Options {
             "--deadline" => self.deadline_ns = nanoseconds(read(name, value)?),
             "--present" => self.present = read::<u8>(name, value)? != 0,
             "--scatter" => self.scatter = read::<u8>(name, value)? != 0,
+            "--certificate" => self.certificate = Some(read(name, value)?),
             "--compact-at" => self.compact_at = read(name, value)?,
             _ => return Err(format!("unknown option {name}\n{USAGE}")),
         }
@@ -122,7 +147,7 @@ impl Options {
     }
 
     fn check(&self) -> Result<(), String> {
-        let positive = [self.connections, self.streams, self.threads].into_iter().all(|count| count > 0);
+        let positive = [self.connections, self.streams, self.each, self.threads].into_iter().all(|count| count > 0);
         if !positive || self.keys == 0 || self.group == 0 || self.prefix.is_empty() {
             return Err(format!("counts must be positive and the prefix not empty\n{USAGE}"));
         }
@@ -133,6 +158,21 @@ impl Options {
         }
         if self.threads > self.connections {
             return Err("each thread needs a connection".to_owned());
+        }
+        if matches!(self.mode, Mode::Watch | Mode::Keepalive) && self.threads > 1 {
+            return Err("watchers and leases are driven by one thread".to_owned());
+        }
+        if self.mode == Mode::Watch && self.rate <= 0.0 {
+            return Err("puts to watched keys need a rate".to_owned());
+        }
+        if self.mode == Mode::Keepalive && self.rate > 0.0 {
+            return Err("leases are renewed in a closed loop".to_owned());
+        }
+        if self.mode == Mode::Keepalive && self.streams > self.each {
+            return Err("no lease is renewed twice at once".to_owned());
+        }
+        if matches!(self.mode, Mode::Idle | Mode::HoldWatches) && self.seconds > 3600.0 {
+            return Err("a rest of an hour at most".to_owned());
         }
         if !(self.rate >= 0.0 && self.seconds > 0.0 && self.warmup >= 0.0 && self.compact_at >= 0.0) {
             return Err("rate, seconds, warmup and compact-at must not be negative".to_owned());
@@ -157,6 +197,11 @@ impl Options {
             seed: self.seed,
             compact_ns: (self.compact_at > 0.0).then(|| nanoseconds(self.compact_at)),
         }
+    }
+
+    /// The watchers of the works that have some.
+    pub(crate) fn watchers(&self) -> Watchers {
+        Watchers { connections: self.connections, streams: self.streams, each: self.each }
     }
 
     /// The keys and values of the work.

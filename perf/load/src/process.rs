@@ -27,6 +27,18 @@ fn process_cpu(pid: u32) -> Option<u64> {
     if failed { None } else { read_clock(clock) }
 }
 
+/// Raises the limit of open files as far as this process may: some works hold thousands of connections.
+pub(crate) fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place to write to and to read from.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
 /// One reading.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sample {

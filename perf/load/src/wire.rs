@@ -1,4 +1,4 @@
-//! The few protobuf messages of etcd's KV service that the works send and read, encoded by hand.
+//! The few protobuf messages of etcd's services that the works send and read, encoded by hand.
 //!
 //! Invariants
 //! - Fields are written in ascending order, as every generated encoder writes them.
@@ -117,6 +117,88 @@ pub(crate) fn guarded_put(out: &mut Vec<u8>, key: &[u8], mod_revision: u64, valu
     put_bytes(out, 2, &operation);
 }
 
+/// WatchRequest that creates a watch from now on; the server numbers it.
+pub(crate) fn watch_create(out: &mut Vec<u8>, key: &[u8], range_end: &[u8]) {
+    let mut create = Vec::with_capacity(key.len() + range_end.len() + 8);
+    put_bytes(&mut create, 1, key);
+    if !range_end.is_empty() {
+        put_bytes(&mut create, 2, range_end);
+    }
+    put_bytes(out, 1, &create);
+}
+
+/// What stands in a WatchResponse beside its events.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct WatchAnswer {
+    pub(crate) revision: u64,
+    pub(crate) watch_id: u64,
+    pub(crate) created: bool,
+    pub(crate) canceled: bool,
+    pub(crate) fragment: bool,
+}
+
+/// Reads a WatchResponse without its events.
+pub(crate) fn watch_answer(message: &[u8]) -> WatchAnswer {
+    let mut answer = WatchAnswer { revision: header_revision(message).unwrap_or(0), ..WatchAnswer::default() };
+    let mut fields = Reader::new(message);
+    while let Some((field, value)) = fields.next() {
+        match (field, value) {
+            (2, Value::Varint(id)) => answer.watch_id = id,
+            (3, Value::Varint(set)) => answer.created = set != 0,
+            (4, Value::Varint(set)) => answer.canceled = set != 0,
+            (7, Value::Varint(set)) => answer.fragment = set != 0,
+            _ => {}
+        }
+    }
+    answer
+}
+
+/// Calls `take` with the mod revision and the value of each event of a WatchResponse; a deletion has an empty value.
+pub(crate) fn watch_events(message: &[u8], mut take: impl FnMut(u64, &[u8])) {
+    let mut fields = Reader::new(message);
+    while let Some((field, value)) = fields.next() {
+        let (11, Value::Bytes(event)) = (field, value) else { continue };
+        let mut parts = Reader::new(event);
+        while let Some((field, value)) = parts.next() {
+            let (2, Value::Bytes(pair)) = (field, value) else { continue };
+            let (mut revision, mut content) = (0, &[][..]);
+            let mut pair = Reader::new(pair);
+            while let Some((field, value)) = pair.next() {
+                match (field, value) {
+                    (3, Value::Varint(number)) => revision = number,
+                    (5, Value::Bytes(bytes)) => content = bytes,
+                    _ => {}
+                }
+            }
+            take(revision, content);
+        }
+    }
+}
+
+/// LeaseGrantRequest; the server chooses the lease's number.
+pub(crate) fn lease_grant(out: &mut Vec<u8>, seconds: u64) {
+    put_number(out, 1, seconds);
+}
+
+/// LeaseKeepAliveRequest.
+pub(crate) fn lease_keep_alive(out: &mut Vec<u8>, lease: u64) {
+    put_number(out, 1, lease);
+}
+
+/// Number and time to live of a LeaseGrantResponse or a LeaseKeepAliveResponse; a lease that is gone has none left.
+pub(crate) fn lease_answer(message: &[u8]) -> (u64, u64) {
+    let (mut lease, mut seconds) = (0, 0);
+    let mut fields = Reader::new(message);
+    while let Some((field, value)) = fields.next() {
+        match (field, value) {
+            (2, Value::Varint(number)) => lease = number,
+            (3, Value::Varint(number)) => seconds = number,
+            _ => {}
+        }
+    }
+    (lease, seconds)
+}
+
 /// CompactionRequest.
 pub(crate) fn compaction(out: &mut Vec<u8>, revision: u64) {
     put_number(out, 1, revision);
@@ -195,5 +277,27 @@ mod tests {
         assert!(!txn_succeeded(&response));
         assert!(txn_succeeded(&[0x0a, 2, 0x18, 5, 0x10, 1]));
         assert!(!txn_succeeded(&[0x0a, 2, 0x18, 5, 0x1a, 0]));
+    }
+
+    #[test]
+    fn watch_answers_are_read() {
+        let mut pair = Vec::new();
+        put_bytes(&mut pair, 1, b"key");
+        put_number(&mut pair, 3, 9);
+        put_bytes(&mut pair, 5, b"value");
+        let mut event = Vec::new();
+        put_bytes(&mut event, 2, &pair);
+        let mut message = Vec::new();
+        put_bytes(&mut message, 1, &[0x18, 9]);
+        put_number(&mut message, 2, 4);
+        put_number(&mut message, 3, 1);
+        put_bytes(&mut message, 11, &event);
+        put_bytes(&mut message, 11, &event);
+        let expected = WatchAnswer { revision: 9, watch_id: 4, created: true, ..WatchAnswer::default() };
+        assert_eq!(watch_answer(&message), expected);
+        let mut events = Vec::new();
+        watch_events(&message, |revision, value| events.push((revision, value.to_vec())));
+        assert_eq!(events, [(9, b"value".to_vec()), (9, b"value".to_vec())]);
+        assert_eq!(lease_answer(&[0x0a, 2, 0x18, 5, 0x10, 7, 0x18, 60]), (7, 60));
     }
 }

@@ -8,13 +8,26 @@
 
 use crate::wire::{self, Range};
 
-/// Methods of etcdserverpb.KV, in the order of `Method`.
-pub(crate) const PATHS: &[&str] =
-    &["/etcdserverpb.KV/Range", "/etcdserverpb.KV/Put", "/etcdserverpb.KV/Txn", "/etcdserverpb.KV/Compact"];
+/// Methods of etcdserverpb, in the order of the numbers below.
+pub(crate) const PATHS: &[&str] = &[
+    "/etcdserverpb.KV/Range",
+    "/etcdserverpb.KV/Put",
+    "/etcdserverpb.KV/Txn",
+    "/etcdserverpb.KV/Compact",
+    "/etcdserverpb.Watch/Watch",
+    "/etcdserverpb.Lease/LeaseGrant",
+    "/etcdserverpb.Lease/LeaseKeepAlive",
+];
 const RANGE: usize = 0;
-const PUT: usize = 1;
+pub(crate) const PUT: usize = 1;
 const TXN: usize = 2;
 const COMPACT: usize = 3;
+pub(crate) const WATCH: usize = 4;
+pub(crate) const LEASE_GRANT: usize = 5;
+pub(crate) const LEASE_KEEP_ALIVE: usize = 6;
+
+/// Time to live of every lease: none runs out while it is measured.
+pub(crate) const LEASE_SECONDS: u64 = 3600;
 
 /// Bytes of a key's number.
 const DIGITS: usize = 10;
@@ -40,6 +53,8 @@ pub(crate) enum Kind {
     GuardedPut,
     /// Throw away what is older than `revision`.
     Compact,
+    /// A new lease.
+    LeaseGrant,
 }
 
 /// One operation on its way.
@@ -68,6 +83,8 @@ pub(crate) enum Name {
     Count,
     Guarded,
     Mix,
+    /// Leases without end.
+    LeaseGrant,
 }
 
 impl Name {
@@ -83,6 +100,7 @@ impl Name {
             "count" => Self::Count,
             "guarded" => Self::Guarded,
             "mix" => Self::Mix,
+            "lease-grant" => Self::LeaseGrant,
             _ => return None,
         })
     }
@@ -228,6 +246,7 @@ impl Work {
             Name::Page => Kind::Page,
             Name::Count => Kind::Count,
             Name::Guarded => Kind::GuardedGet,
+            Name::LeaseGrant => Kind::LeaseGrant,
             Name::Mix => match self.random.below(100) {
                 0..50 => Kind::Get,
                 50..65 => Kind::GetSerializable,
@@ -254,7 +273,7 @@ impl Work {
                 number
             }
             (_, Kind::List) => self.random.below(self.space.groups()),
-            (_, Kind::Page | Kind::Count) => 0,
+            (_, Kind::Page | Kind::Count | Kind::LeaseGrant) => 0,
             (_, Kind::Put | Kind::Get | Kind::GetSerializable | Kind::GuardedPut | Kind::Compact) => {
                 self.random.below(self.space.keys)
             }
@@ -280,7 +299,7 @@ impl Work {
                 self.space.group_prefix(operation.number, &mut self.key);
                 self.end = wire::prefix_end(&self.key);
             }
-            Kind::Compact => {}
+            Kind::Compact | Kind::LeaseGrant => {}
             Kind::Page | Kind::Count => {
                 self.key.clear();
                 self.key.extend_from_slice(self.space.prefix.as_bytes());
@@ -295,6 +314,10 @@ impl Work {
             Kind::Compact => {
                 wire::compaction(out, operation.revision);
                 COMPACT
+            }
+            Kind::LeaseGrant => {
+                wire::lease_grant(out, LEASE_SECONDS);
+                LEASE_GRANT
             }
             Kind::GuardedPut => {
                 wire::guarded_put(out, &self.key, operation.revision, &self.value);
@@ -329,6 +352,10 @@ impl Work {
         match operation.kind {
             Kind::Put if length < 4 => Verdict::Wrong("put answer without header"),
             Kind::Put | Kind::Compact => Verdict::Done,
+            Kind::LeaseGrant => match wire::lease_answer(head) {
+                (1.., LEASE_SECONDS) => Verdict::Done,
+                _ => Verdict::Wrong("a grant's answer without the lease or its time"),
+            },
             Kind::Get | Kind::GetSerializable => judge_range(false, 1, 1),
             Kind::List => {
                 let count = self.space.group_count(operation.number);
