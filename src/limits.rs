@@ -644,6 +644,13 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Stops a client that opens many streams and finishes no message.
 pub const PARTIAL_BYTES_PER_CONNECTION_MAX: usize = 256 * 1024 * 1024;
 
+/// What unpacking a gzip message costs beside its bytes, counted with them: the window and the tables of the code.
+pub const INFLATE_MACHINE_BYTES: usize = 48 * 1024;
+
+/// Packed bytes that are read, and plain ones that are written, before the executor may have something else to do: a
+/// message can be made of nothing but beginnings, whose work is not in what comes out.
+pub const INFLATE_STEP_BYTES: usize = 8 * 1024;
+
 /// Streams open at once on one connection, whatever the flag says: each costs up to `OPEN_STREAM_BYTES_MAX` before its
 /// request does anything. Watches need one each at most.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 16 * 1024;

@@ -2,7 +2,6 @@
 
 mod console;
 mod encode;
-mod gzip;
 mod journal;
 mod level;
 mod logger;

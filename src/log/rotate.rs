@@ -11,8 +11,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use super::gzip::compress;
 use super::timestamp::{MICROS_PER_DAY, parse_file_timestamp, push_file_timestamp};
+use flate2::{Compression, write::GzEncoder};
 
 /// `--log-rotation-config-json`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -169,8 +169,10 @@ fn compress_file(path: &Path) -> io::Result<()> {
     let packed = PathBuf::from(name);
     let mut from = File::open(path)?;
     let mode = from.metadata()?.permissions().mode() & 0o7777;
-    let mut to = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&packed)?;
-    compress(&mut from, &mut to).inspect_err(|_| drop(fs::remove_file(&packed)))?;
+    let to = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&packed)?;
+    let mut to = GzEncoder::new(to, Compression::default());
+    let written = io::copy(&mut from, &mut to).and_then(|_| to.finish());
+    written.inspect_err(|_| drop(fs::remove_file(&packed)))?;
     fs::remove_file(path)
 }
 

@@ -10,9 +10,10 @@
 //!
 //! Must not know: services, schemas.
 
+use super::budget::Held;
 use super::calls::Open;
 use super::clock::Alarm;
-use super::frame::{self, Budget, Deframer, FrameError};
+use super::frame::{self, Budget, Deframer, FrameError, Packing};
 use super::head::{GRPC, Head, Refusal};
 use super::pace::Pace;
 use super::status::{self, Code, Status};
@@ -55,21 +56,29 @@ pub enum Answers {
 pub struct Requests {
     stream: RecvStream,
     deframer: Deframer,
-    compression: Option<String>,
+    /// Of unpacking a large message.
+    pace: Option<Pace>,
+    /// The compression that the client announced, when it is not one of ours.
+    unknown_compression: Option<String>,
     /// The code for a message that the client cut short: grpc-go has another one where a stream answers.
     cut: Code,
     /// The one request of a call with many answers, until it is known to be the only one.
-    first: Option<Bytes>,
+    first: Option<Held>,
     ended: bool,
 }
 
 impl Requests {
     pub(super) fn new(stream: RecvStream, head: &Head, message_bytes_max: usize, budget: Budget) -> Self {
-        let compression = head.compression().map(str::to_owned);
+        let (packing, unknown_compression) = match head.compression() {
+            None => (Packing::Plain, None),
+            Some("gzip") => (Packing::Gzip, None),
+            Some(unknown) => (Packing::Plain, Some(unknown.to_owned())),
+        };
         Self {
             stream,
-            deframer: Deframer::new(message_bytes_max, budget),
-            compression,
+            deframer: Deframer::new(packing, message_bytes_max, budget),
+            pace: None,
+            unknown_compression,
             first: None,
             ended: false,
             cut: Code::Unknown,
@@ -78,9 +87,17 @@ impl Requests {
 
     /// The next message; `None` when the client has sent all.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        if let Some(name) = &self.unknown_compression {
+            let text = format!("grpc: Decompressor is not installed for grpc-encoding {name:?}");
+            return Poll::Ready(Err(Status::new(Code::Unimplemented, text)));
+        }
         loop {
             if let Some(message) = self.deframer.poll().map_err(|error| self.refuse(error))? {
                 return Poll::Ready(Ok(Some(message)));
+            }
+            if self.deframer.is_unpacking() {
+                ready!(self.pace.get_or_insert_with(Pace::start).poll_rest(context));
+                continue;
             }
             if self.ended {
                 self.deframer.finish().map_err(|error| self.refuse(error))?;
@@ -100,9 +117,6 @@ impl Requests {
 
     /// The one message of a call that has one.
     pub fn poll_only(&mut self, answers: Answers, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
-        if let Some(name) = &self.compression {
-            return Poll::Ready(Err(not_installed(name)));
-        }
         self.cut = match answers {
             Answers::One => Code::Unknown,
             Answers::Many => Code::Internal,
@@ -114,10 +128,10 @@ impl Requests {
             let next = ready!(self.poll_next(context))?;
             let violation = match (self.first.take(), next) {
                 (None, Some(message)) => {
-                    self.first = Some(message);
+                    self.first = Some(self.deframer.hold(message).map_err(|error| self.refuse(error))?);
                     continue;
                 }
-                (Some(message), None) => return Poll::Ready(Ok(message)),
+                (Some(held), None) => return Poll::Ready(Ok(held.message())),
                 (None, None) => "cardinality violation: received no request message from non-client-streaming RPC",
                 (Some(_), Some(_)) => {
                     "cardinality violation: received multiple request messages for non-client-streaming RPC"
@@ -133,10 +147,19 @@ impl Requests {
                 Code::ResourceExhausted,
                 format!("grpc: received message larger than max ({length} vs. {max})"),
             ),
-            FrameError::Compressed => match &self.compression {
-                Some(name) => not_installed(name),
-                None => Status::new(Code::Internal, "grpc: compressed flag set with identity or empty encoding"),
-            },
+            FrameError::Compressed => {
+                Status::new(Code::Internal, "grpc: compressed flag set with identity or empty encoding")
+            }
+            FrameError::Gzip { begun: false, why } => {
+                Status::new(Code::Internal, format!("grpc: failed to decompress the message: {why}"))
+            }
+            FrameError::Gzip { begun: true, why } => {
+                Status::new(Code::Internal, format!("grpc: failed to read decompressed data: {why}"))
+            }
+            FrameError::InflatedTooLarge { max } => Status::new(
+                Code::ResourceExhausted,
+                format!("grpc: received message after decompression larger than max {max}"),
+            ),
             FrameError::Flag(flag) => {
                 Status::new(Code::Internal, format!("grpc: received unexpected payload format {flag}"))
             }
@@ -146,10 +169,6 @@ impl Requests {
             }
         }
     }
-}
-
-fn not_installed(name: &str) -> Status {
-    Status::new(Code::Unimplemented, format!("grpc: Decompressor is not installed for grpc-encoding {name:?}"))
 }
 
 #[derive(Debug)]

@@ -3,56 +3,31 @@
 //! Invariants
 //! - A message that lies whole in one chunk is lent from it; only one that is spread over several is copied.
 //! - Memory grows with the bytes that have arrived, never with the length that was promised.
-//! - The partial bytes of all streams of a connection are counted in one budget, and given back when dropped.
+//! - The partial bytes of all streams of a connection are counted in one budget, and given back when dropped; so is a
+//!   message that is unpacked.
 //!
 //! Must not know: HTTP/2, the messages' schema. Pure: fed with chunks, asked for messages.
 
-use crate::limits;
+use super::budget::Held;
+pub use super::budget::{Budget, FrameError};
+use super::inflate::Inflating;
 use bytes::{Buf, Bytes, BytesMut};
-use std::cell::Cell;
-use std::rc::Rc;
 
 /// The flag and the length.
 pub const PREFIX_BYTES: usize = 5;
 
-/// What is wrong with a stream of messages.
+/// The flag of a message as it is.
+const PLAIN: u8 = 0;
+/// The flag of one that is compressed.
+const PACKED: u8 = 1;
+
+/// How the messages of a stream may be packed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FrameError {
-    /// The message is longer than the server takes.
-    TooLarge {
-        /// Its length.
-        length: usize,
-        /// The limit.
-        max: usize,
-    },
-    /// The flag says that the message is compressed.
-    Compressed,
-    /// The flag is neither 0 nor 1.
-    Flag(u8),
-    /// The stream ended inside a message.
-    Cut,
-    /// This connection has too many messages that arrived in part.
-    Budget,
-}
-
-/// The partial bytes of one connection, counted.
-#[derive(Clone, Debug, Default)]
-pub struct Budget(Rc<Cell<usize>>);
-
-impl Budget {
-    fn take(&self, count: usize) -> Result<(), FrameError> {
-        let taken = self.0.get() + count;
-        if taken > limits::PARTIAL_BYTES_PER_CONNECTION_MAX {
-            return Err(FrameError::Budget);
-        }
-        self.0.set(taken);
-        Ok(())
-    }
-
-    fn give_back(&self, count: usize) {
-        assert!(count <= self.0.get(), "given back {count} of {}", self.0.get());
-        self.0.set(self.0.get() - count);
-    }
+pub enum Packing {
+    /// Not at all.
+    Plain,
+    /// Those with the flag are of gzip.
+    Gzip,
 }
 
 /// Takes messages out of the chunks of one stream.
@@ -62,6 +37,9 @@ pub struct Deframer {
     partial: BytesMut,
     /// The newest chunk, not yet looked at.
     chunk: Bytes,
+    packing: Packing,
+    /// The message that is being unpacked.
+    inflating: Option<Box<Inflating>>,
     message_bytes_max: usize,
     budget: Budget,
 }
@@ -74,32 +52,60 @@ impl Drop for Deframer {
 
 impl Deframer {
     /// A deframer for one stream of a connection.
-    pub fn new(message_bytes_max: usize, budget: Budget) -> Self {
-        Self { partial: BytesMut::new(), chunk: Bytes::new(), message_bytes_max, budget }
+    pub fn new(packing: Packing, message_bytes_max: usize, budget: Budget) -> Self {
+        Self { partial: BytesMut::new(), chunk: Bytes::new(), packing, inflating: None, message_bytes_max, budget }
     }
 
-    /// Hands in the next chunk. Only after `poll` said that it has no message.
+    /// Whether `poll` said that it has no message because it is not through with one that is here: it wants to be asked
+    /// again, not to be given more.
+    pub fn is_unpacking(&self) -> bool {
+        self.inflating.is_some()
+    }
+
+    /// Keeps a message that must wait, counted with those of all streams of the connection.
+    pub(super) fn hold(&self, message: Bytes) -> Result<Held, FrameError> {
+        Held::new(message, &self.budget)
+    }
+
+    /// Hands in the next chunk. Only after `poll` said that it has no message, and is not unpacking one.
     pub fn push(&mut self, chunk: Bytes) {
         assert!(self.chunk.is_empty(), "the chunk before was not used up");
         self.chunk = chunk;
     }
 
-    /// The next message, or `None` when more chunks are needed.
+    /// The next message, or `None` when more chunks are needed or there is more to unpack.
     pub fn poll(&mut self) -> Result<Option<Bytes>, FrameError> {
-        if self.partial.is_empty() {
-            let Some(length) = self.length_in(&self.chunk)? else {
-                return self.keep(self.chunk.len());
-            };
-            if self.chunk.len() - PREFIX_BYTES < length {
-                return self.keep(self.chunk.len());
+        if self.inflating.is_none() {
+            let Some((flag, message)) = self.framed()? else { return Ok(None) };
+            if flag == PLAIN {
+                return Ok(Some(message));
             }
+            let inflating = Inflating::new(message, self.message_bytes_max, self.budget.clone())?;
+            self.inflating = Some(Box::new(inflating));
+        }
+        let Some(inflating) = &mut self.inflating else { return Ok(None) };
+        let plain = inflating.step()?;
+        if plain.is_some() {
+            self.inflating = None;
+        }
+        Ok(plain)
+    }
+
+    /// The next message as it came, and its flag.
+    fn framed(&mut self) -> Result<Option<(u8, Bytes)>, FrameError> {
+        if self.partial.is_empty() {
+            let prefix = self.prefix_in(&self.chunk)?;
+            let Some((flag, length)) = prefix.filter(|(_, length)| self.chunk.len() - PREFIX_BYTES >= *length) else {
+                self.keep(self.chunk.len())?;
+                return Ok(None);
+            };
             self.chunk.advance(PREFIX_BYTES);
-            return Ok(Some(self.chunk.split_to(length)));
+            return Ok(Some((flag, self.chunk.split_to(length))));
         }
         if self.partial.len() < PREFIX_BYTES {
             self.keep((PREFIX_BYTES - self.partial.len()).min(self.chunk.len()))?;
         }
-        let Some(length) = self.length_in(&self.partial)? else { return Ok(None) };
+        let Some((flag, length)) = self.prefix_in(&self.partial)? else { return Ok(None) };
         let missing = PREFIX_BYTES + length - self.partial.len();
         self.keep(missing.min(self.chunk.len()))?;
         if self.partial.len() < PREFIX_BYTES + length {
@@ -108,7 +114,7 @@ impl Deframer {
         self.budget.give_back(self.partial.len());
         let mut message = std::mem::take(&mut self.partial);
         message.advance(PREFIX_BYTES);
-        Ok(Some(message.freeze()))
+        Ok(Some((flag, message.freeze())))
     }
 
     /// Called when the stream has ended and `poll` has no more: an error if it ended inside a message. An end inside a
@@ -118,24 +124,25 @@ impl Deframer {
     }
 
     /// Moves `count` bytes of the chunk to the partial message.
-    fn keep(&mut self, count: usize) -> Result<Option<Bytes>, FrameError> {
+    fn keep(&mut self, count: usize) -> Result<(), FrameError> {
         self.budget.take(count)?;
         self.partial.extend_from_slice(&self.chunk.split_to(count));
-        Ok(None)
+        Ok(())
     }
 
-    /// The length that the prefix at the front of `bytes` says, once it is whole; checked before anything is kept.
-    fn length_in(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+    /// The flag and the length that the prefix at the front of `bytes` says, once it is whole; checked before anything is
+    /// kept.
+    fn prefix_in(&self, bytes: &[u8]) -> Result<Option<(u8, usize)>, FrameError> {
         let Some((prefix, _)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
         let [flag, length @ ..] = *prefix;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         if length > self.message_bytes_max {
             return Err(FrameError::TooLarge { length, max: self.message_bytes_max });
         }
-        match flag {
-            0 => Ok(Some(length)),
-            1 => Err(FrameError::Compressed),
-            other => Err(FrameError::Flag(other)),
+        match (flag, self.packing) {
+            (PLAIN, _) | (PACKED, Packing::Gzip) => Ok(Some((flag, length))),
+            (PACKED, Packing::Plain) => Err(FrameError::Compressed),
+            (other, _) => Err(FrameError::Flag(other)),
         }
     }
 }
@@ -174,7 +181,7 @@ pub fn seal(mut buffer: Vec<u8>) -> Bytes {
 pub fn fuzz_messages(bytes: &[u8]) {
     let Some((size, bytes)) = bytes.split_first() else { return };
     let budget = Budget::default();
-    let mut deframer = Deframer::new(1000, budget.clone());
+    let mut deframer = Deframer::new(Packing::Plain, 1000, budget.clone());
     let mut taken = 0;
     for chunk in bytes.chunks(usize::from(*size).max(1)) {
         deframer.push(Bytes::copy_from_slice(chunk));
@@ -185,7 +192,7 @@ pub fn fuzz_messages(bytes: &[u8]) {
                 Err(_) => return,
             }
         }
-        assert_eq!(budget.0.get(), deframer.partial.len(), "the budget counts what is held");
+        assert_eq!(budget.taken(), deframer.partial.len(), "the budget counts what is held");
     }
     assert_eq!(taken + deframer.partial.len(), bytes.len(), "no byte is lost or made");
 }
@@ -193,6 +200,7 @@ pub fn fuzz_messages(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
     use proptest::prelude::*;
 
     fn framed(messages: &[Vec<u8>]) -> Vec<u8> {
@@ -207,10 +215,13 @@ mod tests {
 
     fn drain(deframer: &mut Deframer, chunk: &[u8], out: &mut Vec<Vec<u8>>) -> Result<(), FrameError> {
         deframer.push(Bytes::copy_from_slice(chunk));
-        while let Some(message) = deframer.poll()? {
-            out.push(message.to_vec());
+        loop {
+            match deframer.poll()? {
+                Some(message) => out.push(message.to_vec()),
+                None if deframer.is_unpacking() => {}
+                None => return Ok(()),
+            }
         }
-        Ok(())
     }
 
     proptest! {
@@ -220,7 +231,7 @@ mod tests {
             cuts in prop::collection::vec(1usize..30, 1..40),
         ) {
             let budget = Budget::default();
-            let mut deframer = Deframer::new(64, budget.clone());
+            let mut deframer = Deframer::new(Packing::Gzip, 64, budget.clone());
             let stream = framed(&messages);
             let mut rest = stream.as_slice();
             let mut out = Vec::new();
@@ -234,7 +245,7 @@ mod tests {
             }
             prop_assert_eq!(deframer.finish(), Ok(()));
             prop_assert_eq!(out, messages);
-            prop_assert_eq!(budget.0.get(), 0);
+            prop_assert_eq!(budget.taken(), 0);
         }
 
         #[test]
@@ -246,7 +257,7 @@ mod tests {
     #[test]
     fn a_message_in_one_chunk_is_lent_not_copied() {
         let chunk = Bytes::from(framed(&[b"hello".to_vec()]));
-        let mut deframer = Deframer::new(64, Budget::default());
+        let mut deframer = Deframer::new(Packing::Plain, 64, Budget::default());
         deframer.push(chunk.clone());
         let message = deframer.poll().unwrap().unwrap();
         assert_eq!(message.as_ptr(), chunk[PREFIX_BYTES..].as_ptr());
@@ -255,7 +266,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let check = |bytes: &[u8]| {
-            let mut deframer = Deframer::new(4, Budget::default());
+            let mut deframer = Deframer::new(Packing::Plain, 4, Budget::default());
             drain(&mut deframer, bytes, &mut Vec::new()).and_then(|()| deframer.finish())
         };
         assert_eq!(check(&[0, 0, 0, 0, 5]), Err(FrameError::TooLarge { length: 5, max: 4 }));
@@ -269,9 +280,29 @@ mod tests {
     }
 
     #[test]
+    fn a_packed_message_comes_out_between_plain_ones() {
+        use std::io::Write;
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(&[7; 50_000]).unwrap();
+        let packed = packed.finish().unwrap();
+        let length = u8::try_from(packed.len()).unwrap();
+        let stream = [&[0, 0, 0, 0, 1, 5][..], &[1, 0, 0, 0, length], &packed, &[0, 0, 0, 0, 0]].concat();
+        for size in 1..=stream.len() {
+            let budget = Budget::default();
+            let mut deframer = Deframer::new(Packing::Gzip, 50_000, budget.clone());
+            let mut out = Vec::new();
+            for chunk in stream.chunks(size) {
+                drain(&mut deframer, chunk, &mut out).unwrap();
+            }
+            assert_eq!((out.len(), &out[0][..], out[1].len(), out[2].len()), (3, &[5][..], 50_000, 0));
+            assert_eq!(budget.taken(), 0);
+        }
+    }
+
+    #[test]
     fn a_promised_length_takes_no_memory_and_the_budget_bounds_what_came() {
         let budget = Budget::default();
-        let mut deframer = Deframer::new(1 << 30, budget.clone());
+        let mut deframer = Deframer::new(Packing::Plain, 1 << 30, budget.clone());
         deframer.push(Bytes::from_static(&[0, 0x20, 0, 0, 0]));
         assert_eq!(deframer.poll(), Ok(None));
         assert!(deframer.partial.capacity() < 4096);

@@ -1,5 +1,6 @@
 //! gRPC over HTTP/2, and plain HTTP/1.1, on one connection of one executor. No word of the services above is known here.
 
+mod budget;
 mod calls;
 mod clock;
 mod connection;
@@ -11,6 +12,7 @@ mod handler;
 mod head;
 mod http1;
 mod http2;
+mod inflate;
 mod pace;
 mod pings;
 mod shutdown;
@@ -28,6 +30,7 @@ pub use exchange::{Answers, Call, Reply, Requests, framed};
 pub use fuzz::fuzz_connection;
 pub use handler::{Handler, HttpRequest, HttpResponse};
 pub use head::Head;
+pub use inflate::fuzz_gzip;
 pub use pace::Pace;
 pub use shutdown::Shutdown;
 pub use status::{Code, Status};

@@ -8,22 +8,37 @@
 
 use crate::limits::{PACE_REST, PACE_WORK};
 use crate::metrics::Stopwatch;
+use futures_lite::{FutureExt, ready};
+use glommio::timer::Timer;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 
 /// When the next rest is due.
 #[derive(Debug)]
-pub struct Pace(Stopwatch);
+pub struct Pace {
+    work: Stopwatch,
+    /// The rest that has begun.
+    rest: Option<Timer>,
+}
 
 impl Pace {
     /// The work begins.
     pub fn start() -> Self {
-        Self(Stopwatch::start())
+        Self { work: Stopwatch::start(), rest: None }
     }
 
     /// Between two steps.
     pub async fn rest(&mut self) {
-        if u128::from(self.0.nanos()) >= PACE_WORK.as_nanos() {
-            glommio::timer::sleep(PACE_REST).await;
-            self.0 = Stopwatch::start();
+        poll_fn(|context| self.poll_rest(context)).await;
+    }
+
+    /// The same, for work that is polled.
+    pub(super) fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.rest.is_none() && u128::from(self.work.nanos()) < PACE_WORK.as_nanos() {
+            return Poll::Ready(());
         }
+        ready!(self.rest.get_or_insert_with(|| Timer::new(PACE_REST)).poll(context));
+        *self = Self::start();
+        Poll::Ready(())
     }
 }

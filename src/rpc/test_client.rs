@@ -1,7 +1,8 @@
 //! A gRPC client for tests, on the h2 crate's client.
 
+use super::budget::Budget;
 use super::context::{Config, Context};
-use super::frame::{self, Budget, Deframer};
+use super::frame::{self, Deframer, Packing};
 use super::shutdown::Shutdown;
 use super::wire::Wire;
 use bytes::{Bytes, BytesMut};
@@ -75,7 +76,7 @@ impl TestClient {
 }
 
 fn answered(answer: Answer) -> (String, String, Vec<Bytes>) {
-    let mut deframer = Deframer::new(usize::MAX, Budget::default());
+    let mut deframer = Deframer::new(Packing::Plain, usize::MAX, Budget::default());
     deframer.push(answer.data.clone());
     let mut messages = Vec::new();
     while let Some(message) = deframer.poll().unwrap() {

@@ -63,10 +63,14 @@ impl Echo {
                 reply.message(framed_bytes(&vec![7; length])).await;
             }
             "/echo/Stream" => {
-                while let Ok(Some(message)) = reply.next(&mut requests).await {
-                    reply.write(framed_bytes(&message)).await.unwrap();
-                }
-                reply.finish(Status::new(Code::DataLoss, "100% lost"));
+                let ended = loop {
+                    match reply.next(&mut requests).await {
+                        Ok(Some(message)) => reply.write(framed_bytes(&message)).await.unwrap(),
+                        Ok(None) => break Status::new(Code::DataLoss, "100% lost"),
+                        Err(status) => break status,
+                    }
+                };
+                reply.finish(ended);
             }
             other => reply.finish(Status::new(Code::Unimplemented, format!("unknown service {other}"))),
         }
@@ -195,13 +199,19 @@ fn bad_calls_are_refused_in_grpc_gos_words() {
             assert_eq!((answer.http.as_u16(), answer.code(), answer.message()), (http, code, message));
         };
         let echo = || request_to("/echo/Unary");
-        let gzip = "grpc: Decompressor is not installed for grpc-encoding \"gzip\"";
+        let unknown = "grpc: Decompressor is not installed for grpc-encoding \"snappy\"";
         let larger = "grpc: received message larger than max (11 vs. 10)";
         check(echo(), &[0, 0, 0, 0, 11], 200, "8", larger).await;
         check(echo(), &[1, 0, 0, 0, 1, 0], 200, "13", "grpc: compressed flag set with identity or empty encoding")
             .await;
-        check(echo().header("grpc-encoding", "gzip"), &[1, 0, 0, 0, 1, 0], 200, "12", gzip).await;
-        check(echo().header("grpc-encoding", "gzip"), &[0, 0, 0, 0, 1, 0], 200, "12", gzip).await;
+        for flag in [0, 1] {
+            let body = [flag, 0, 0, 0, 1, 0];
+            check(echo().header("grpc-encoding", "snappy"), &body, 200, "12", unknown).await;
+            let stream = request_to("/echo/Stream").header("grpc-encoding", "snappy");
+            check(stream, &body, 200, "12", unknown).await;
+        }
+        let no_gzip = "grpc: failed to decompress the message: unexpected EOF";
+        check(echo().header("grpc-encoding", "gzip"), &[1, 0, 0, 0, 1, 0], 200, "13", no_gzip).await;
         check(echo(), &[9, 0, 0, 0, 1, 0], 200, "13", "grpc: received unexpected payload format 9").await;
         check(echo(), &[], 200, "2", "EOF").await;
         check(echo(), &[0, 0, 0], 200, "2", "EOF").await;

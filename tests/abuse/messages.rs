@@ -1,14 +1,18 @@
 //! Requests that come in pieces, never end, or are not what they say.
 
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
 use prost::Message;
 use ringbolt::limits;
 use ringbolt::proto::etcdserverpb as pb;
 
 use super::arena::Arena;
-use super::raw::{DATA, END_STREAM, GOAWAY, RESET, Raw, begin_call, frame};
+use super::raw::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RESET, Raw, begin_call, call_headers, frame, header};
 use crate::client::{Random, seed_from_env};
 
 const PUT: &str = "/etcdserverpb.KV/Put";
+const STREAM: &str = "/etcdserverpb.KV/RangeStream";
 const WATCH: &str = "/etcdserverpb.Watch/Watch";
 
 /// The prefix of a message of this length.
@@ -52,6 +56,26 @@ fn messages_without_their_last_byte() {
             break;
         }
     }
+    arena.is_served();
+    arena.end(limits::PARTIAL_REQUESTS_BYTES_MAX);
+    drop(raw);
+}
+
+/// A few kilobytes of gzip each, which are megabytes once they are unpacked, in calls that do not end.
+#[test]
+fn messages_that_swell() {
+    let arena = Arena::new("packed messages", &[]);
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(&vec![0; 2_000_000]).unwrap();
+    let message = crate::client::frame(1, &packed.finish().unwrap());
+    let mut head = call_headers(STREAM);
+    head.extend(header("grpc-encoding", "gzip"));
+    let mut raw = Raw::open(arena.client(), &[]);
+    for number in 0..1000_u32 {
+        let stream = number * 2 + 1;
+        raw.pour(&[frame(HEADERS, END_HEADERS, stream, &head), frame(DATA, 0, stream, &message)].concat());
+    }
+    assert!(raw.await_kind(HEADERS).is_some(), "one of them is refused");
     arena.is_served();
     arena.end(limits::PARTIAL_REQUESTS_BYTES_MAX);
     drop(raw);

@@ -101,11 +101,6 @@ fn metadata() -> Vec<Case> {
     for value in ["application/json", "text/plain", ""] {
         cases.push(case(format!("content-type {value:?}"), Compare::Code, with("content-type", value.as_bytes())));
     }
-    // etcd happens to link gzip; a server without it says so as gRPC demands.
-    cases.push(case("gzip announced", Compare::CodeOr(code::UNIMPLEMENTED), with("grpc-encoding", b"gzip")));
-    let mut squeezed = with("grpc-encoding", b"gzip");
-    squeezed.body = frame(1, b"not gzip");
-    cases.push(case("gzip that is none", Compare::CodeOr(code::UNIMPLEMENTED), squeezed));
     let mut unknown = with("grpc-encoding", b"nothing");
     unknown.body = frame(1, b"x");
     cases.push(case("unknown encoding, compressed", Compare::Code, unknown));

@@ -16,7 +16,7 @@ pub(crate) fn level(seen: &mut Seen) {
     // Go's protobuf library puts a no-break space into its messages in some builds, so that nobody relies on them.
     seen.text = seen.text.replace('\u{a0}', " ");
     // What exactly is wrong with the bytes is each parser's own wording.
-    for told in ["error unmarshalling request", "failed to unmarshal the received message"] {
+    for told in ["error unmarshalling request", "failed to unmarshal the received message", "flate: corrupt input"] {
         if let Some(start) = seen.text.find(told) {
             seen.text.truncate(start + told.len());
         }

@@ -11,6 +11,7 @@ mod client;
 mod bad_input;
 mod floods;
 mod generate;
+mod gzip;
 mod known;
 mod leases;
 mod op;

@@ -1,8 +1,10 @@
 //! The corpus: small valid encodings, written once by `write_the_corpus` and committed.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use prost::Message as _;
 use ringbolt::command::{BatchBuilder, Kind, PutRequest, RangeRequest, TxnRequest};
 use ringbolt::proto::etcdserverpb as pb;
@@ -172,6 +174,14 @@ fn write_the_corpus() {
     write("message", messages());
     let framed = [&[3, 0, 0, 0, 0, 5][..], b"hello", &[0, 0, 0, 0, 0], &[0, 0, 0, 0, 1], b"x"].concat();
     write("frames", vec![("three", framed)]);
+    let member = |plain: &[u8]| {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+        packed.write_all(plain).unwrap();
+        packed.finish().unwrap()
+    };
+    let text = member(&b"a message with itself in it ".repeat(40));
+    let members = [member(b""), member(b"x"), member(&[0; 3000])].concat();
+    write("gzip", vec![("text", text), ("members", members), ("bomb", member(&[0; 200_000]))]);
     write("connection", vec![("http2", http2())]);
     let get = b"\x40GET /health?serializable=true HTTP/1.1\r\nhost: x\r\n\r\n".to_vec();
     let post = b"\x05POST /v3 HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_vec();

@@ -33,7 +33,7 @@ struct Target {
 const MIB: u64 = 1 << 20;
 
 /// Every decoder of foreign bytes.
-const TARGETS: [Target; 11] = [
+const TARGETS: [Target; 12] = [
     Target { name: "page", whose: "disk", run: tree::fuzz_page, memory: 16 * MIB, allocations: 50_000 },
     Target { name: "meta", whose: "disk", run: tree::fuzz_meta, memory: 16 * MIB, allocations: 50_000 },
     Target { name: "recover", whose: "disk", run: wal::fuzz_recover, memory: 64 * MIB, allocations: 200_000 },
@@ -41,6 +41,7 @@ const TARGETS: [Target; 11] = [
     Target { name: "members", whose: "disk and peers", run: members, memory: MIB, allocations: 10_000 },
     Target { name: "message", whose: "peers", run: raft::fuzz_message, memory: MIB, allocations: 10_000 },
     Target { name: "frames", whose: "clients", run: rpc::frame::fuzz_messages, memory: MIB, allocations: 10_000 },
+    Target { name: "gzip", whose: "clients", run: rpc::fuzz_gzip, memory: MIB, allocations: 10_000 },
     Target { name: "connection", whose: "clients", run: connection, memory: 64 * MIB, allocations: 500_000 },
     Target { name: "request", whose: "clients", run: fuzz_request, memory: 64 * MIB, allocations: 500_000 },
     Target { name: "x509", whose: "clients and operators", run: x509, memory: MIB, allocations: 10_000 },
