@@ -12,4 +12,4 @@ mod table;
 mod tests;
 
 pub use standing::{Effect, Refusal, Standing};
-pub use table::{Change, Error, change, is_raised, list};
+pub use table::{Change, change, is_raised, list};

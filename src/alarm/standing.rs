@@ -5,9 +5,9 @@
 //! - Reads of clients are never asked about here: they are not replicated.
 
 use crate::command::AlarmType;
-use crate::tree::View;
+use crate::tree::{RowError, View};
 
-use super::table::{Error, any_of};
+use super::table::any_of;
 
 /// What a command would do to the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +40,7 @@ pub struct Standing {
 
 impl Standing {
     /// Those of a root.
-    pub fn of(view: &View<'_>) -> Result<Self, Error> {
+    pub fn of(view: &View<'_>) -> Result<Self, RowError> {
         Ok(Self { no_space: any_of(view, AlarmType::Nospace)?, corrupt: any_of(view, AlarmType::Corrupt)? })
     }
 

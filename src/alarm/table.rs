@@ -12,37 +12,13 @@
 use crate::command::alarm_request::AlarmAction;
 use crate::command::{AlarmMember, AlarmRequest, AlarmType};
 use crate::limits::ALARMS_MAX;
-use crate::tree::{self, TreeId, Txn, View};
+use crate::tree::{RowError, TreeId, Txn, View};
 use crate::types::MemberId;
 
 /// Bytes of a row's key.
 const KEY_BYTES: usize = 12;
 
-/// Why alarms cannot be read or written. Fatal.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Error {
-    /// A row does not read as one.
-    Damaged,
-    /// The tree could not be read or written.
-    Tree(tree::Error),
-}
-
-impl From<tree::Error> for Error {
-    fn from(error: tree::Error) -> Self {
-        Self::Tree(error)
-    }
-}
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Damaged => write!(formatter, "damaged row: an alarm"),
-            Self::Tree(error) => write!(formatter, "tree: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
+const DAMAGED: RowError = RowError::Damaged("an alarm");
 
 /// What a command about alarms did.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -56,7 +32,7 @@ pub enum Change {
 }
 
 /// Carries out a request that raises or disarms; one that only asks changes nothing.
-pub fn change(txn: &mut Txn<'_>, request: &AlarmRequest) -> Result<Change, Error> {
+pub fn change(txn: &mut Txn<'_>, request: &AlarmRequest) -> Result<Change, RowError> {
     let alarm = AlarmMember { member_id: request.member_id, alarm: request.alarm };
     let key = key(&alarm);
     let is_there = txn.view().find(TreeId::Alarms, &key)?.is_some();
@@ -77,13 +53,13 @@ pub fn change(txn: &mut Txn<'_>, request: &AlarmRequest) -> Result<Change, Error
 }
 
 /// The alarms of a kind, those of all kinds for `AlarmType::None`; by kind, then by member.
-pub fn list(view: &View<'_>, kind: i32) -> Result<Vec<AlarmMember>, Error> {
+pub fn list(view: &View<'_>, kind: i32) -> Result<Vec<AlarmMember>, RowError> {
     let mut alarms = Vec::new();
     let mut cursor = view.cursor(TreeId::Alarms);
     let all = kind == i32::from(AlarmType::None);
     let mut here = if all { cursor.seek_first()? } else { cursor.seek(&first_of(kind))? };
     while here {
-        let alarm = parse(cursor.key()?.ok_or(Error::Damaged)?)?;
+        let alarm = parse(cursor.key()?.ok_or(DAMAGED)?)?;
         if !all && alarm.alarm != kind {
             break;
         }
@@ -94,13 +70,13 @@ pub fn list(view: &View<'_>, kind: i32) -> Result<Vec<AlarmMember>, Error> {
 }
 
 /// Whether a member's alarm stands.
-pub fn is_raised(view: &View<'_>, member: MemberId, kind: AlarmType) -> Result<bool, Error> {
+pub fn is_raised(view: &View<'_>, member: MemberId, kind: AlarmType) -> Result<bool, RowError> {
     let alarm = AlarmMember { member_id: member.0, alarm: kind.into() };
     Ok(view.find(TreeId::Alarms, &key(&alarm))?.is_some())
 }
 
 /// Whether any member's alarm of this kind stands.
-pub(super) fn any_of(view: &View<'_>, kind: AlarmType) -> Result<bool, Error> {
+pub(super) fn any_of(view: &View<'_>, kind: AlarmType) -> Result<bool, RowError> {
     // As a rule there are none at all.
     if view.is_empty(TreeId::Alarms) {
         return Ok(false);
@@ -110,7 +86,7 @@ pub(super) fn any_of(view: &View<'_>, kind: AlarmType) -> Result<bool, Error> {
     if !cursor.seek(&first_of(kind))? {
         return Ok(false);
     }
-    Ok(parse(cursor.key()?.ok_or(Error::Damaged)?)?.alarm == kind)
+    Ok(parse(cursor.key()?.ok_or(DAMAGED)?)?.alarm == kind)
 }
 
 fn key(alarm: &AlarmMember) -> [u8; KEY_BYTES] {
@@ -126,9 +102,9 @@ fn first_of(kind: i32) -> [u8; KEY_BYTES] {
     key
 }
 
-fn parse(key: &[u8]) -> Result<AlarmMember, Error> {
-    let (kind, member) = key.split_first_chunk::<4>().ok_or(Error::Damaged)?;
-    let member = <[u8; 8]>::try_from(member).map_err(|_| Error::Damaged)?;
+fn parse(key: &[u8]) -> Result<AlarmMember, RowError> {
+    let (kind, member) = key.split_first_chunk::<4>().ok_or(DAMAGED)?;
+    let member = <[u8; 8]>::try_from(member).map_err(|_| DAMAGED)?;
     let alarm = AlarmMember { member_id: u64::from_be_bytes(member), alarm: u32::from_be_bytes(*kind).cast_signed() };
-    if alarm.alarm == i32::from(AlarmType::None) { Err(Error::Damaged) } else { Ok(alarm) }
+    if alarm.alarm == i32::from(AlarmType::None) { Err(DAMAGED) } else { Ok(alarm) }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Change, Effect, Error, Refusal, Standing, change, is_raised, list};
+use super::{Change, Effect, Refusal, Standing, change, is_raised, list};
 use crate::command::{AlarmMember, AlarmRequest, AlarmType};
 use crate::limits::ALARMS_MAX;
 use crate::mvcc::tests::random::Random;
 use crate::mvcc::tests::support::{new_tree, pin};
-use crate::tree::{Tree, TreeId};
+use crate::tree::{RowError, Tree, TreeId};
 use crate::types::MemberId;
 
 const ACTIVATE: i32 = 1;
@@ -91,6 +91,6 @@ fn a_row_that_is_none_is_damage() {
         let stamp = txn.view().stamp();
         txn.insert(TreeId::Alarms, key, &[], &[], true).unwrap();
         txn.commit(stamp);
-        assert_eq!(list(&pin(&tree).view(), 0), Err(Error::Damaged));
+        assert_eq!(list(&pin(&tree).view(), 0), Err(RowError::Damaged("an alarm")));
     }
 }

@@ -12,7 +12,7 @@ use crate::alarm::Standing;
 use crate::command::{Batch, Command, Kind, Malformed, Outcome};
 use crate::lease::Change;
 use crate::mvcc::{self, Position, Want, Writer};
-use crate::tree::{Stamp, Tree};
+use crate::tree::{RowError, Stamp, Tree};
 use crate::types::{BootNonce, MemberId, RaftIndex, Term, TxnId};
 
 /// What an entry holds for the store.
@@ -140,7 +140,7 @@ impl Applier {
         let entries = unapplied(entries, began.applied_index);
         let mut counts = Counts::default();
         let Some(last) = entries.last() else { return Ok(Applied::nothing(began.applied_index)) };
-        let store = |error| Error::Store { index: last.index, what: machine::of_alarm(error) };
+        let store = |error: RowError| Error::Store { index: last.index, what: error.into() };
         let mut standing = Standing::of(&txn.view()).map_err(store)?;
         let mut writer = Writer::new(&mut txn, Position::of(&began));
         let (mut applied, mut leases) = (began.applied_index, Vec::new());

@@ -37,7 +37,7 @@ pub(super) fn execute(
         Command::Lease(command) => Response::Lease(lease::execute(writer, term, command)?),
         Command::Alarm(request) => Response::Alarm(change_alarm(writer, standing, request)?),
         Command::Downgrade(info) => {
-            cluster::set_downgrade(writer.tree(), info).map_err(of_cluster)?;
+            cluster::set_downgrade(writer.tree(), info)?;
             Response::Downgrade
         }
     };
@@ -68,28 +68,12 @@ fn change_alarm(
     request: &AlarmRequest,
 ) -> Result<AlarmResponse, Error> {
     let txn = writer.tree();
-    let change = alarm::change(txn, request).map_err(of_alarm)?;
-    *standing = Standing::of(&txn.view()).map_err(of_alarm)?;
+    let change = alarm::change(txn, request)?;
+    *standing = Standing::of(&txn.view())?;
     let alarms = match change {
         alarm::Change::Told(alarm) => vec![alarm],
         alarm::Change::Nothing => Vec::new(),
         alarm::Change::TooMany => return Err(Error::TooManyAlarms),
     };
     Ok(AlarmResponse { header: None, alarms })
-}
-
-/// What is wrong with the alarms' rows is wrong with the store.
-pub(super) fn of_alarm(error: alarm::Error) -> Error {
-    match error {
-        alarm::Error::Damaged => Error::Damaged("an alarm"),
-        alarm::Error::Tree(error) => Error::Tree(error),
-    }
-}
-
-/// The same for what the members agreed on.
-fn of_cluster(error: cluster::Error) -> Error {
-    match error {
-        cluster::Error::Damaged => Error::Damaged("a downgrade"),
-        cluster::Error::Tree(error) => Error::Tree(error),
-    }
 }

@@ -1,6 +1,6 @@
 //! Why a store cannot be shown as etcd keeps it.
 
-use crate::{alarm, bbolt, cluster, lease, mvcc, tree};
+use crate::{bbolt, lease, mvcc, tree};
 
 /// The store is damaged, one way or the other.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,21 +29,9 @@ impl From<lease::Error> for Error {
     }
 }
 
-impl From<alarm::Error> for Error {
-    fn from(error: alarm::Error) -> Self {
-        Self::Store(match error {
-            alarm::Error::Damaged => mvcc::Error::Damaged("an alarm"),
-            alarm::Error::Tree(error) => mvcc::Error::Tree(error),
-        })
-    }
-}
-
-impl From<cluster::Error> for Error {
-    fn from(error: cluster::Error) -> Self {
-        Self::Store(match error {
-            cluster::Error::Damaged => mvcc::Error::Damaged("a downgrade"),
-            cluster::Error::Tree(error) => mvcc::Error::Tree(error),
-        })
+impl From<tree::RowError> for Error {
+    fn from(error: tree::RowError) -> Self {
+        Self::Store(error.into())
     }
 }
 

@@ -6,4 +6,4 @@
 mod tests;
 mod versions;
 
-pub use versions::{Error, Versions, set_downgrade};
+pub use versions::{Versions, set_downgrade};

@@ -1,16 +1,16 @@
 //! A downgrade as it is stored.
 
-use super::{Error, Versions, set_downgrade};
+use super::{Versions, set_downgrade};
 use crate::command::DowngradeInfo;
 use crate::identity::Version;
-use crate::tree::{Arena, Config, Tree, TreeId};
+use crate::tree::{Arena, Config, RowError, Tree, TreeId};
 
 fn new_tree() -> Tree {
     const PAGES: u64 = 1 << 12;
     Tree::create(Arena::anonymous(PAGES), Config::default(), PAGES).unwrap()
 }
 
-fn set(tree: &mut Tree, enabled: bool, target: &str) -> Result<Versions, Error> {
+fn set(tree: &mut Tree, enabled: bool, target: &str) -> Result<Versions, RowError> {
     let mut txn = tree.begin();
     let stamp = txn.view().stamp();
     set_downgrade(&mut txn, &DowngradeInfo { enabled, target_version: target.to_owned() }).unwrap();
@@ -39,7 +39,7 @@ fn a_row_that_is_none_is_refused() {
         let mut txn = tree.begin();
         let stamp = txn.view().stamp();
         txn.insert(TreeId::System, b"downgrade", head, &[], false).unwrap();
-        assert_eq!(Versions::of(&txn.view()), Err(Error::Damaged));
+        assert_eq!(Versions::of(&txn.view()), Err(RowError::Damaged("a downgrade")));
         txn.commit(stamp);
     }
 }

@@ -13,35 +13,11 @@
 use crate::codec::{Reader, put_varint};
 use crate::command::DowngradeInfo;
 use crate::identity::Version;
-use crate::tree::{self, TreeId, Txn, View};
+use crate::tree::{RowError, TreeId, Txn, View};
 
 const DOWNGRADE_KEY: &[u8] = b"downgrade";
 
-/// Why the state cannot be read or written. Fatal.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Error {
-    /// A row does not read as one.
-    Damaged,
-    /// The tree could not be read or written.
-    Tree(tree::Error),
-}
-
-impl From<tree::Error> for Error {
-    fn from(error: tree::Error) -> Self {
-        Self::Tree(error)
-    }
-}
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Damaged => write!(formatter, "damaged row: a downgrade"),
-            Self::Tree(error) => write!(formatter, "tree: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
+const DAMAGED: RowError = RowError::Damaged("a downgrade");
 
 /// The versions that a root tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,13 +28,13 @@ pub struct Versions {
 
 impl Versions {
     /// As a root has them.
-    pub fn of(view: &View<'_>) -> Result<Self, Error> {
+    pub fn of(view: &View<'_>) -> Result<Self, RowError> {
         let Some(cell) = view.find(TreeId::System, DOWNGRADE_KEY)? else { return Ok(Self { downgrade: None }) };
         let mut reader = Reader::new(cell.head);
-        let mut number = || reader.varint().map_err(|_| Error::Damaged);
+        let mut number = || reader.varint().map_err(|_| DAMAGED);
         let (major, minor) = (number()?, number()?);
         if !reader.is_empty() {
-            return Err(Error::Damaged);
+            return Err(DAMAGED);
         }
         Ok(Self { downgrade: Some(Version { major, minor }) })
     }
@@ -75,7 +51,7 @@ impl Versions {
 }
 
 /// Carries out a command about a downgrade. A target that is no version changes nothing.
-pub fn set_downgrade(txn: &mut Txn<'_>, info: &DowngradeInfo) -> Result<(), Error> {
+pub fn set_downgrade(txn: &mut Txn<'_>, info: &DowngradeInfo) -> Result<(), RowError> {
     if !info.enabled {
         txn.remove(TreeId::System, DOWNGRADE_KEY)?;
         return Ok(());

@@ -18,7 +18,7 @@ mod settle;
 mod start;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 mod value;
 

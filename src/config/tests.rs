@@ -24,7 +24,7 @@ fn run(flags: &[&str], variables: &[(&str, &str)]) -> Result<Parsed, Exit> {
 }
 
 #[track_caller]
-fn config(flags: &[&str]) -> Config {
+pub(crate) fn config(flags: &[&str]) -> Config {
     run(flags, &[]).unwrap().config
 }
 

@@ -208,18 +208,7 @@ const SUITES: &[(&str, u16)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn config(flags: &[&str]) -> Config {
-        let words = std::iter::once("etcd").chain(flags.iter().copied());
-        let arguments: Vec<String> = words.map(str::to_owned).collect();
-        crate::config::parse(
-            &arguments,
-            &[],
-            crate::config::Outside { default_host: &|| Err("none".to_owned()), read_file: &|_| Err("none".to_owned()) },
-        )
-        .unwrap()
-        .config
-    }
+    use crate::config::tests::config;
 
     #[test]
     fn suites_have_gos_names_and_http2_needs_one_of_two() {

@@ -67,6 +67,15 @@ impl From<lease::Error> for Error {
     }
 }
 
+impl From<tree::RowError> for Error {
+    fn from(error: tree::RowError) -> Self {
+        match error {
+            tree::RowError::Damaged(what) => Self::Damaged(what),
+            tree::RowError::Tree(error) => Self::Tree(error),
+        }
+    }
+}
+
 impl From<tree::Error> for Error {
     fn from(error: tree::Error) -> Self {
         Self::Tree(error)

@@ -18,6 +18,7 @@
 use super::Error;
 use super::at::At;
 use super::row::{KeyBuffer, Version, newest_at};
+use super::row_key::RowKey;
 use super::wire::{Fields, put_pair};
 use super::work::Work;
 use crate::codec::{Reader, crc32c, put_varint};
@@ -86,7 +87,8 @@ impl History {
             if self.counts(view, &change, &mut buffer)? {
                 row.clear();
                 let cell = cursor.cell()?.ok_or(Error::Damaged("a row without its cell"))?;
-                put_etcd_row(&mut row, &change, cell.body);
+                row.extend_from_slice(RowKey::of(change.at, change.head.tombstone).bytes());
+                put_pair(&mut row, &change, cell.body, Fields::All);
                 self.checksum = crc32c(self.checksum, &row);
             }
             self.next = change.at.next()?;
@@ -195,15 +197,4 @@ fn revision(reader: &mut Reader<'_>) -> Option<Revision> {
 
 fn number(reader: &mut Reader<'_>) -> Option<u32> {
     u32::try_from(reader.varint().ok()?).ok()
-}
-
-/// A row of etcd's `key` bucket: its key, then its value.
-fn put_etcd_row(out: &mut Vec<u8>, version: &Version<'_>, value: &[u8]) {
-    out.extend_from_slice(&version.at.main.0.to_be_bytes());
-    out.push(b'_');
-    out.extend_from_slice(&u64::from(version.at.sub).to_be_bytes());
-    if version.head.tombstone {
-        out.push(b't');
-    }
-    put_pair(out, version, value, Fields::All);
 }

@@ -231,14 +231,8 @@ mod tests {
     }
 
     fn open(flags: &[String]) -> Result<DataDirectory, Problem> {
-        let arguments: Vec<String> = std::iter::once("ringbolt".to_owned()).chain(flags.iter().cloned()).collect();
-        let parsed = crate::config::parse(
-            &arguments,
-            &[],
-            crate::config::Outside { default_host: &|| Err("none".to_owned()), read_file: &|_| Err("none".to_owned()) },
-        )
-        .unwrap();
-        DataDirectory::open(&parsed.config)
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        DataDirectory::open(&crate::config::tests::config(&flags))
     }
 
     fn mode(path: &Path) -> u32 {

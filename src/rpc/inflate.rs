@@ -62,6 +62,7 @@ impl Inflating {
                     self.decoder.reset(packed);
                 }
                 Ok(count) => self.keep(&piece[..count])?,
+                // The step's packed bytes are used up.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(self.broken(&error)),
             }
@@ -82,13 +83,16 @@ impl Inflating {
     /// What is wrong, in the words of Go's gzip.
     fn broken(&self, error: &io::Error) -> FrameError {
         let in_body = self.decoder.header().is_some();
-        let why = match error.kind() {
-            // Nothing came, packed or unpacked.
-            ErrorKind::UnexpectedEof if self.counted == limits::INFLATE_MACHINE_BYTES => "EOF",
-            ErrorKind::UnexpectedEof => "unexpected EOF",
-            _ if !in_body => "gzip: invalid header",
-            _ if error.to_string().contains("checksum") => "gzip: invalid checksum",
-            _ => "flate: corrupt input",
+        let is_cut = error.kind() == ErrorKind::UnexpectedEof;
+        let came_any = self.counted > limits::INFLATE_MACHINE_BYTES;
+        let why = if is_cut {
+            if came_any { "unexpected EOF" } else { "EOF" }
+        } else if !in_body {
+            "gzip: invalid header"
+        } else if error.to_string().contains("checksum") {
+            "gzip: invalid checksum"
+        } else {
+            "flate: corrupt input"
         };
         FrameError::Gzip { begun: self.begun || in_body, why }
     }

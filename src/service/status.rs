@@ -7,7 +7,7 @@
 use super::member::{ProposeError, ReadError, Timeout};
 use crate::mvcc;
 use crate::rpc::{Answers, Code, Status};
-use crate::{alarm, backup, cluster};
+use crate::{backup, tree};
 
 /// Why a call is not answered with success.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,9 +61,9 @@ impl From<DowngradeRefusal> for Error {
     }
 }
 
-impl From<cluster::Error> for Error {
-    fn from(error: cluster::Error) -> Self {
-        backup::Error::from(error).into()
+impl From<tree::RowError> for Error {
+    fn from(error: tree::RowError) -> Self {
+        Self::Request(error.into())
     }
 }
 
@@ -85,15 +85,6 @@ impl From<Status> for Error {
 impl From<mvcc::Error> for Error {
     fn from(error: mvcc::Error) -> Self {
         Self::Request(error)
-    }
-}
-
-impl From<alarm::Error> for Error {
-    fn from(error: alarm::Error) -> Self {
-        Self::Request(match error {
-            alarm::Error::Damaged => mvcc::Error::Damaged("an alarm"),
-            alarm::Error::Tree(error) => mvcc::Error::Tree(error),
-        })
     }
 }
 

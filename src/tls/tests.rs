@@ -42,16 +42,8 @@ impl World {
     }
 
     fn tls(&self) -> ClientTls {
-        let words = ["etcd", "--cert-file", &self.path("cert.pem"), "--key-file", &self.path("key.pem")];
-        let arguments: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        crate::config::parse(
-            &arguments,
-            &[],
-            crate::config::Outside { default_host: &|| Err("none".to_owned()), read_file: &|_| Err("none".to_owned()) },
-        )
-        .unwrap()
-        .config
-        .tls
+        let flags = ["--cert-file", &self.path("cert.pem"), "--key-file", &self.path("key.pem")];
+        crate::config::tests::config(&flags).tls
     }
 
     fn keeper(&self) -> Keeper {

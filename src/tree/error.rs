@@ -73,3 +73,29 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Why a row is not told to whoever asks for it. Fatal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowError {
+    /// It does not read as one: what it was to be, in its module's words.
+    Damaged(&'static str),
+    /// The tree could not be read or written.
+    Tree(Error),
+}
+
+impl From<Error> for RowError {
+    fn from(error: Error) -> Self {
+        Self::Tree(error)
+    }
+}
+
+impl fmt::Display for RowError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(what) => write!(formatter, "damaged row: {what}"),
+            Self::Tree(error) => write!(formatter, "tree: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RowError {}

@@ -41,7 +41,7 @@ pub(crate) mod tests;
 pub use check::CheckReport;
 pub use checkpoint::{CheckpointDone, CheckpointPlan};
 pub use cursor::Cursor;
-pub use error::Error;
+pub use error::{Error, RowError};
 pub use fuzz::{fuzz_meta, fuzz_page};
 pub use holds::PageRange;
 pub use key::TreeId;

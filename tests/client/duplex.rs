@@ -2,6 +2,9 @@
 //!
 //! **Invariants**: everything that comes back is kept in order until it is asked for.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -84,11 +87,8 @@ impl Duplex {
 
     /// The next thing that comes back, within the usual patience.
     pub(crate) async fn next(&mut self) -> Received {
-        let next = tokio::time::timeout(DEADLINE, self.received.recv()).await;
-        match next {
-            Ok(received) => received.unwrap_or(Received::Lost(Lost("nothing follows".to_owned()))),
-            Err(_) => Received::Lost(Lost(format!("nothing within {DEADLINE:?}"))),
-        }
+        let next = tokio::time::timeout(DEADLINE, poll_fn(|context| self.poll_next(context))).await;
+        next.unwrap_or_else(|_| Received::Lost(Lost(format!("nothing within {DEADLINE:?}"))))
     }
 
     /// The next message, decoded.
@@ -99,12 +99,9 @@ impl Duplex {
         }
     }
 
-    /// What has come back by now.
-    pub(crate) fn arrived(&mut self) -> Vec<Received> {
-        let mut all = Vec::new();
-        while let Ok(received) = self.received.try_recv() {
-            all.push(received);
-        }
-        all
+    /// The next thing that comes back, if it has; else whoever polls is woken for it.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Received> {
+        let received = self.received.poll_recv(context);
+        received.map(|received| received.unwrap_or(Received::Lost(Lost("nothing follows".to_owned()))))
     }
 }

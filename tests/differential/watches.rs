@@ -5,7 +5,8 @@
 //! Compaction happens only while every watcher is up to date, so that who is compacted away does not depend on time.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use prost::Message;
@@ -51,10 +52,10 @@ impl Side {
         Self { _server: server, client, streams, told }
     }
 
-    /// Takes in what has arrived.
-    fn take(&mut self) {
+    /// Takes in what has arrived, and wakes the task when there is more.
+    fn take(&mut self, context: &mut Context<'_>) {
         for (stream, told) in self.streams.iter_mut().zip(&mut self.told) {
-            for received in stream.arrived() {
+            while let Poll::Ready(received) = stream.poll_next(context) {
                 let Received::Message(message) = received else { panic!("a watch ended: {received:?}") };
                 let response = pb::WatchResponse::decode(message).expect("the server's encoding");
                 let revision = response.header.as_ref().map_or(-1, |header| header.revision);
@@ -88,23 +89,19 @@ struct Both {
 impl Both {
     /// Until both were told the same, and everything asked was answered.
     async fn settle(&mut self) {
-        let began = Instant::now();
-        loop {
-            for side in &mut self.sides {
-                side.take();
-            }
-            let [ours, oracle] = &self.sides;
-            let answered = |side: &Side| {
-                side.told.iter().flat_map(|told| told.values()).map(|told| told.created.len()).sum::<usize>()
-            };
-            if ours.told == oracle.told && answered(ours) == self.asked {
-                return;
-            }
-            if began.elapsed() > PATIENCE {
-                self.explain();
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        let settled = poll_fn(|context| {
+            self.sides.iter_mut().for_each(|side| side.take(context));
+            if self.is_settled() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        if tokio::time::timeout(PATIENCE, settled).await.is_err() {
+            self.explain();
         }
+    }
+
+    fn is_settled(&self) -> bool {
+        let [ours, oracle] = &self.sides;
+        let answers = ours.told.iter().flat_map(|told| told.values()).map(|told| told.created.len());
+        ours.told == oracle.told && answers.sum::<usize>() == self.asked
     }
 
     fn explain(&self) -> ! {

@@ -11,6 +11,12 @@ async fn put(client: &Client, key: String, value: Vec<u8>, lease: i64) {
     client.put(&request).await.expect("a good request");
 }
 
+async fn put_some(client: &Client, count: usize) {
+    for index in 0..count {
+        put(client, format!("{index}"), vec![1; 100], 0).await;
+    }
+}
+
 async fn delete(client: &Client, key: &str, range_end: Vec<u8>) {
     let request = pb::DeleteRangeRequest {
         key: Bytes::copy_from_slice(key.as_bytes()),
@@ -118,9 +124,7 @@ fn a_store_whose_history_is_gone() {
     let server = start(&scratch);
     runtime().block_on(async {
         let client = Client::open(server.client).await.unwrap();
-        for index in 0..50 {
-            put(&client, format!("{index}"), vec![1; 100], 0).await;
-        }
+        put_some(&client, 50).await;
         delete(&client, "0", vec![0]).await;
         put(&client, "last".to_owned(), vec![1], 0).await;
         let now = revision(&client).await;
@@ -137,9 +141,7 @@ fn a_store_of_deletions_alone() {
     let server = start(&scratch);
     runtime().block_on(async {
         let client = Client::open(server.client).await.unwrap();
-        for index in 0..50 {
-            put(&client, format!("{index}"), vec![1; 100], 0).await;
-        }
+        put_some(&client, 50).await;
         delete(&client, "0", vec![0]).await;
         let now = revision(&client).await;
         compact(&client, now, true).await;
@@ -181,9 +183,7 @@ fn a_restore_with_a_bump() {
     let server = start(&scratch);
     runtime().block_on(async {
         let client = Client::open(server.client).await.unwrap();
-        for index in 0..10 {
-            put(&client, format!("{index}"), vec![1; 100], 0).await;
-        }
+        put_some(&client, 10).await;
     });
     if oracle_is_old() {
         return;

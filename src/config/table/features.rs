@@ -28,7 +28,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "Time between two progress notifications of a quiet watch; 0 is 10m.",
     ),
     flag("downgrade-check-time", Kind::Duration, "5s", "Time between two looks at a downgrade's progress.")
-        .not_yet("downgrades"),
+        .without("a downgrade takes effect at once; there is nothing to look at again"),
     flag("warning-apply-duration", Kind::Duration, "100ms", "Time from which applying a request is logged as slow."),
     flag(
         "bootstrap-defrag-threshold-megabytes",
