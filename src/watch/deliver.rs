@@ -7,7 +7,8 @@
 use bytes::Bytes;
 
 use super::hub::{End, Hub};
-use super::message::{Content, Message, head_length};
+use super::message::{Content, HEAD_BYTES_MAX, Message, head_length};
+use super::topic::{Gathered, NOWHERE};
 use super::watcher::{Reading, State};
 use crate::codec::Reader;
 use crate::mvcc::{self, Event, Feed, Place, Progress, Seen, Work};
@@ -81,11 +82,13 @@ impl Hub {
                 self.encoded[shape].clear();
                 event.put(topic.shape.previous, &mut self.encoded[shape])?;
             }
-            if topic.gathered.is_empty() {
-                topic.first = revision;
-                self.touched.push(*at);
+            if topic.gathering == NOWHERE {
+                topic.gathering = u32::try_from(self.touched.len()).expect("fewer than 2^32 topics");
+                self.touched.push(Gathered { topic: *at, first: revision, events: Vec::new(), count: 0 });
             }
-            topic.gathered.extend_from_slice(&self.encoded[shape]);
+            let gathered = &mut self.touched[index(topic.gathering)];
+            gathered.events.extend_from_slice(&self.encoded[shape]);
+            gathered.count += 1;
             self.gathered_bytes += self.encoded[shape].len();
         }
         self.hits = hits;
@@ -105,15 +108,17 @@ impl Hub {
     /// Queues what is gathered, for every member.
     fn flush(&mut self) {
         let revision = self.complete;
-        for at in std::mem::take(&mut self.touched) {
-            let Some(topic) = self.topics.find_mut(at).filter(|topic| !topic.gathered.is_empty()) else { continue };
-            let events = Bytes::from(std::mem::take(&mut topic.gathered));
-            let first = topic.first;
+        for (place, gathered) in std::mem::take(&mut self.touched).into_iter().enumerate() {
+            let Gathered { topic: at, first, events, count } = gathered;
+            let named = self.topics.find_mut(at).filter(|topic| index(topic.gathering) == place);
+            let Some(topic) = named else { continue };
+            topic.gathering = NOWHERE;
+            let events = Bytes::from(events);
             // From the last on: one that stalls gives its place to one that was told already.
             for member in (0..topic.members.len()).rev() {
                 let watcher = self.topics[at].members[member];
                 if self.has_room_for(watcher) {
-                    self.tell(watcher, revision, &events);
+                    self.tell(watcher, revision, &events, count);
                 } else {
                     self.stall(watcher, Place::before(first));
                 }
@@ -129,19 +134,23 @@ impl Hub {
     }
 
     /// Queues events for one watcher.
-    pub(super) fn tell(&mut self, at: u32, revision: Revision, events: &Bytes) {
-        assert!(!events.is_empty(), "a watcher is told of something");
+    pub(super) fn tell(&mut self, at: u32, revision: Revision, events: &Bytes, count: u64) {
+        assert!(count > 0, "a watcher is told of something");
         let watcher = &mut self.watchers[at];
         watcher.quiet = false;
         let (slot, id, fragment) = (watcher.stream, watcher.id, watcher.fragment);
         let whole = Message { watch_id: id, revision, content: Content::Events(events.slice(..), false) };
+        let bounds = self.config.fragment_bytes.min(self.config.message_bytes_max);
+        if events.len() + HEAD_BYTES_MAX < bounds {
+            return self.push_events(slot, whole, count);
+        }
         let length = head_length(&self.config, self.term, &whole) + events.len();
         if fragment && length >= self.config.fragment_bytes {
             self.tell_in_fragments(slot, &whole, events);
         } else if length > self.config.message_bytes_max {
             self.streams[slot].end.get_or_insert(End::TooLarge(length));
         } else {
-            self.push(slot, id, revision, whole.content);
+            self.push_events(slot, whole, count);
         }
     }
 
@@ -154,12 +163,18 @@ impl Hub {
         while end < events.len() {
             let length = event_length(&events[end..]);
             if end > start && end - start + length >= room {
-                self.push(slot, whole.watch_id, whole.revision, Content::Events(events.slice(start..end), true));
+                self.push_fragment(slot, whole, events.slice(start..end), true);
                 start = end;
             }
             end += length;
         }
-        self.push(slot, whole.watch_id, whole.revision, Content::Events(events.slice(start..), false));
+        self.push_fragment(slot, whole, events.slice(start..), false);
+    }
+
+    fn push_fragment(&mut self, slot: u32, whole: &Message, events: Bytes, more: bool) {
+        let count = count_events(&events);
+        let (watch_id, revision) = (whole.watch_id, whole.revision);
+        self.push_events(slot, Message { watch_id, revision, content: Content::Events(events, more) }, count);
     }
 
     // ---- who is up to date ----
@@ -191,7 +206,8 @@ impl Hub {
             self.watchers[*moved].state = State::Synced(place);
         }
         if topic.members.is_empty() {
-            topic.gathered.clear();
+            // What is gathered concerns nobody any more.
+            topic.gathering = NOWHERE;
         }
         self.synced -= 1;
         self.streams[self.watchers[at].stream].unsynced += 1;
@@ -253,9 +269,9 @@ impl Hub {
     /// History went faster than this shard looked: what its watchers were not told of is partly gone.
     fn lose(&mut self, feed: &Feed<'_>) -> Result<(), mvcc::Error> {
         let (position, whole) = (feed.position(), feed.whole_from()?);
-        for at in std::mem::take(&mut self.touched) {
-            if let Some(topic) = self.topics.find_mut(at) {
-                topic.gathered.clear();
+        for gathered in std::mem::take(&mut self.touched) {
+            if let Some(topic) = self.topics.find_mut(gathered.topic) {
+                topic.gathering = NOWHERE;
             }
         }
         self.gathered_bytes = 0;
@@ -289,6 +305,11 @@ impl Hub {
             self.behind.push_back((at, watcher.serial));
         }
     }
+}
+
+/// A place as a number of an element.
+fn index(place: u32) -> usize {
+    usize::try_from(place).expect("32 bits fit")
 }
 
 /// How many events are encoded here.

@@ -16,12 +16,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::deliver::count_events;
 use super::index::Index;
-use super::message::{Content, Message, put_head};
+use super::message::{Content, HEAD_BYTES_MAX, Head, Message};
 use super::queue::{Queue, Queued};
 use super::slab::Slab;
-use super::topic::Topics;
+use super::topic::{Gathered, Topics};
 use super::watcher::Watcher;
 use crate::limits::{
     WATCH_BATCH_BYTES, WATCH_CELLS_PER_STEP, WATCH_CELLS_PER_TURN, WATCH_CHUNK_BYTES, WATCH_COPIED_BYTES_MAX,
@@ -142,8 +141,8 @@ pub struct Hub {
     /// The last revision that is gathered whole, and the one that is being gathered.
     pub(super) complete: Revision,
     pub(super) gathering: Revision,
-    /// Topics that have something gathered, and how many bytes.
-    pub(super) touched: Vec<u32>,
+    /// What is gathered, by the place that its topic names, and how many bytes.
+    pub(super) touched: Vec<Gathered>,
     pub(super) gathered_bytes: usize,
     /// Room for one event in both shapes, and the topics that it belongs to.
     pub(super) encoded: [Vec<u8>; 2],
@@ -285,10 +284,14 @@ impl Hub {
 
     /// Queues a message.
     pub(super) fn push(&mut self, slot: u32, watch_id: i64, revision: Revision, content: Content) {
+        self.push_events(slot, Message { watch_id, revision, content }, 0);
+    }
+
+    /// Queues a message with so many events.
+    pub(super) fn push_events(&mut self, slot: u32, message: Message, count: u64) {
         let stream = &mut self.streams[slot];
-        let events = count_events(content.events());
-        self.queued_events += events;
-        self.queued_bytes += stream.queue.push(Message { watch_id, revision, content }, events);
+        self.queued_events += count;
+        self.queued_bytes += stream.queue.push(message, count);
         if !std::mem::replace(&mut stream.is_ready, true) {
             self.ready.push_back(slot);
         }
@@ -312,13 +315,18 @@ impl Hub {
         if let Some(tail) = stream.tail.take() {
             return Some(tail);
         }
-        let mut out = Vec::new();
+        let (mut out, mut head) = (Vec::new(), Head::default());
         while out.len() < WATCH_CHUNK_BYTES {
             let Some(Queued { message, cost, events }) = stream.queue.pop() else { break };
             self.queued_bytes -= cost;
             self.queued_events -= events;
             self.told_events += events;
-            put_head(&mut out, &self.config, term, &message);
+            if out.is_empty() {
+                // Those that wait together are mostly of one size.
+                let length = HEAD_BYTES_MAX + message.content.events().len().min(WATCH_COPIED_BYTES_MAX);
+                out.reserve_exact(length.saturating_mul(stream.queue.len() + 1).min(WATCH_CHUNK_BYTES + length));
+            }
+            head.put(&mut out, &self.config, term, &message);
             if let Content::Events(events, _) = message.content {
                 if events.len() > WATCH_COPIED_BYTES_MAX {
                     stream.tail = Some(events);

@@ -7,20 +7,20 @@
 //! - A look-up visits O(log n + hits) nodes on average, whatever the order of insertion.
 
 use std::cmp::Ordering;
-
-use bytes::Bytes;
+use std::rc::Rc;
 
 use super::slab::Slab;
+use super::span::Key;
 
 /// No node.
 const NONE: u32 = u32::MAX;
 
 /// An end: `None` is behind every key.
-type End = Option<Bytes>;
+type End = Option<Key>;
 
 #[derive(Debug)]
 struct Node {
-    from: Bytes,
+    from: Key,
     end: End,
     farthest: End,
     priority: u64,
@@ -57,13 +57,13 @@ impl Intervals {
         Self { nodes: Slab::default(), root: NONE, random: seed | 1 }
     }
 
-    fn compare(&self, at: u32, from: &Bytes, end: &End) -> Ordering {
+    fn compare(&self, at: u32, from: &Key, end: &End) -> Ordering {
         let node = &self.nodes[at];
         node.from.cmp(from).then_with(|| compare_ends(&node.end, end))
     }
 
     /// The topics of exactly this range.
-    pub(super) fn find(&self, from: &Bytes, end: &End) -> &[u32] {
+    pub(super) fn find(&self, from: &Key, end: &End) -> &[u32] {
         let mut at = self.root;
         while at != NONE {
             match self.compare(at, from, end) {
@@ -76,14 +76,14 @@ impl Intervals {
     }
 
     /// Adds a topic to a range.
-    pub(super) fn insert(&mut self, from: &Bytes, end: &End, topic: u32) {
+    pub(super) fn insert(&mut self, from: &Key, end: &End, topic: u32) {
         let (left, mut found, right) = self.take_apart(from, end);
         if found == NONE {
             self.random ^= self.random << 13;
             self.random ^= self.random >> 7;
             self.random ^= self.random << 17;
-            let (from, end) = (from.slice(..), end.as_ref().map(|end| end.slice(..)));
-            let farthest = end.as_ref().map(|end| end.slice(..));
+            let (from, end) = (Rc::clone(from), end.as_ref().map(Rc::clone));
+            let farthest = end.as_ref().map(Rc::clone);
             let priority = self.random;
             let topics = Vec::with_capacity(1);
             found = self.nodes.insert(Node { from, end, farthest, priority, left: NONE, right: NONE, topics });
@@ -94,7 +94,7 @@ impl Intervals {
     }
 
     /// Takes a topic from a range.
-    pub(super) fn remove(&mut self, from: &Bytes, end: &End, topic: u32) {
+    pub(super) fn remove(&mut self, from: &Key, end: &End, topic: u32) {
         let (left, found, right) = self.take_apart(from, end);
         assert!(found != NONE, "a topic is removed from a range that has it");
         self.nodes[found].topics.retain(|other| *other != topic);
@@ -125,7 +125,7 @@ impl Intervals {
     }
 
     /// The ranges before one, the one if it is there, and those behind it.
-    fn take_apart(&mut self, from: &Bytes, end: &End) -> (u32, u32, u32) {
+    fn take_apart(&mut self, from: &Key, end: &End) -> (u32, u32, u32) {
         let (left, rest) = self.split(self.root, from, end, Ordering::Less);
         let (found, right) = self.split(rest, from, end, Ordering::Equal);
         assert!(found == NONE || self.compare(found, from, end).is_eq(), "each range stands once");
@@ -133,7 +133,7 @@ impl Intervals {
     }
 
     /// Splits a subtree: left of the cut are the ranges that compare to (from, end) with at most `last`.
-    fn split(&mut self, at: u32, from: &Bytes, end: &End, last: Ordering) -> (u32, u32) {
+    fn split(&mut self, at: u32, from: &Key, end: &End, last: Ordering) -> (u32, u32) {
         if at == NONE {
             return (NONE, NONE);
         }
@@ -173,7 +173,7 @@ impl Intervals {
         let below = [node.left, node.right].map(|child| self.nodes.find(child).map(|child| &child.farthest));
         let ends = below.into_iter().flatten().chain([&node.end]);
         let farthest = ends.max_by(|one, other| compare_ends(one, other)).and_then(|end| end.as_ref());
-        self.nodes[at].farthest = farthest.map(|end| end.slice(..));
+        self.nodes[at].farthest = farthest.map(Rc::clone);
     }
 }
 
@@ -188,9 +188,11 @@ mod tests {
         for seed in 1..=30 {
             let mut random = Random::new(seed);
             let mut intervals = Intervals::new(seed);
-            let mut model = BTreeMap::<u32, (Bytes, End)>::new();
+            let mut model = BTreeMap::<u32, (Key, End)>::new();
             for number in 0..300 {
-                let (from, end) = (random.key(), Some(random.key()).filter(|_| !random.one_in(5)));
+                let mut key = || Key::from(&random.key()[..]);
+                let (from, end) = (key(), Some(key()));
+                let end = end.filter(|_| !random.one_in(5));
                 if end.as_ref().is_none_or(|end| from < *end) {
                     intervals.insert(&from, &end, number);
                     assert!(intervals.find(&from, &end).contains(&number));
@@ -205,7 +207,7 @@ mod tests {
                 let mut found = Vec::new();
                 intervals.matching(&key, &mut |topic| found.push(topic));
                 found.sort_unstable();
-                let hits = |(from, end): &(Bytes, End)| key >= *from && before(&key, end);
+                let hits = |(from, end): &(Key, End)| key >= **from && before(&key, end);
                 let expected: Vec<_> = model.iter().filter(|(_, span)| hits(span)).map(|(number, _)| *number).collect();
                 assert_eq!(found, expected, "seed {seed}");
             }
@@ -215,7 +217,7 @@ mod tests {
     #[test]
     fn a_lookup_among_many_ranges_visits_few() {
         let mut intervals = Intervals::new(9);
-        let key = |number: u32| Bytes::from(format!("{number:08}"));
+        let key = |number: u32| Key::from(format!("{number:08}").as_bytes());
         for number in 0..50_000 {
             intervals.insert(&key(number), &Some(key(number + 1)), number);
         }

@@ -71,26 +71,48 @@ fn put_integer(out: &mut Vec<u8>, tag: u8, value: u64) {
     }
 }
 
-/// Appends the message but for its events, and before it the frame's prefix for all of it.
-pub(super) fn put_head(out: &mut Vec<u8>, config: &Config, term: Term, message: &Message) {
-    let frame = out.len();
-    let empty = (config.frame_prefix)(0);
-    out.extend_from_slice(&empty);
-    put_fields(out, config, term, message);
-    let length = out.len() - frame - empty.len() + message.content.events().len();
-    out[frame..frame + empty.len()].copy_from_slice(&(config.frame_prefix)(length));
+/// A message's bytes but for its events and its reason, at most: the frame's prefix, a header of four integers, the
+/// watcher's id, marks and a revision.
+pub(super) const HEAD_BYTES_MAX: usize = 5 + 2 + 4 * 11 + 11 + 4 + 11;
+
+/// Makes the heads of messages: what the header of the one before said is not made again.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    of: Option<(Revision, Term)>,
+    header: Vec<u8>,
 }
 
-fn put_fields(out: &mut Vec<u8>, config: &Config, term: Term, message: &Message) {
+impl Head {
+    /// Appends the message but for its events, and before it the frame's prefix for all of it.
+    pub(super) fn put(&mut self, out: &mut Vec<u8>, config: &Config, term: Term, message: &Message) {
+        if self.of != Some((message.revision, term)) {
+            self.header.clear();
+            put_header(&mut self.header, config, term, message.revision);
+            self.of = Some((message.revision, term));
+        }
+        let frame = out.len();
+        let empty = (config.frame_prefix)(0);
+        out.extend_from_slice(&empty);
+        out.extend_from_slice(&self.header);
+        put_fields(out, message);
+        let length = out.len() - frame - empty.len() + message.content.events().len();
+        out[frame..frame + empty.len()].copy_from_slice(&(config.frame_prefix)(length));
+    }
+}
+
+fn put_header(out: &mut Vec<u8>, config: &Config, term: Term, revision: Revision) {
     out.extend_from_slice(&[HEADER, 0]);
     let header = out.len();
     put_integer(out, CLUSTER_ID, config.cluster.0);
     put_integer(out, MEMBER_ID, config.member.0);
-    put_integer(out, REVISION, message.revision.0.cast_unsigned());
+    put_integer(out, REVISION, revision.0.cast_unsigned());
     put_integer(out, RAFT_TERM, term.0);
     let length = out.len() - header;
     assert!(length < 0x80, "four integers take one byte of length");
     out[header - 1] = u8::try_from(length).unwrap_or(0);
+}
+
+fn put_fields(out: &mut Vec<u8>, message: &Message) {
     put_integer(out, WATCH_ID, message.watch_id.cast_unsigned());
     match &message.content {
         Content::Created => out.extend_from_slice(&CREATED),
@@ -113,7 +135,8 @@ fn put_fields(out: &mut Vec<u8>, config: &Config, term: Term, message: &Message)
 
 /// Bytes of a message around its events, as etcd counts them when it decides about fragments.
 pub(super) fn head_length(config: &Config, term: Term, message: &Message) -> usize {
-    let mut out = Vec::with_capacity(64);
-    put_fields(&mut out, config, term, message);
+    let mut out = Vec::with_capacity(HEAD_BYTES_MAX);
+    put_header(&mut out, config, term, message.revision);
+    put_fields(&mut out, message);
     out.len()
 }

@@ -54,6 +54,11 @@ impl Queue {
         Some(queued)
     }
 
+    /// How many messages it has.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
     /// What all of it costs.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::deliver::count_events;
 use super::hub::Hub;
 use super::span::Span;
 use super::watcher::{Reading, State};
@@ -39,9 +40,10 @@ impl Hub {
         let caught_up = self.read_on(at, &mut reading, feed)?;
         if reading.whole > 0 {
             let rest = reading.events.split_off(reading.whole);
+            let count = count_events(&reading.events);
             let events = Bytes::from(std::mem::replace(&mut reading.events, rest));
             reading.whole = 0;
-            self.tell(at, position.current, &events);
+            self.tell(at, position.current, &events, count);
         }
         if caught_up {
             assert!(reading.events.is_empty(), "the end of history is the end of a revision");

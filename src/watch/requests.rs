@@ -58,7 +58,7 @@ impl Hub {
         let refused = |reason: &'static str| Content::Refused(Cow::Borrowed(reason));
         let checked = self.check(slot, request.start, request.id);
         let shape = Shape { no_puts: request.no_puts, no_deletions: request.no_deletions, previous: request.previous };
-        let span = match (checked, Span::new(request.key, request.range_end)) {
+        let span = match (checked, Span::new(&request.key, &request.range_end)) {
             (Err(COMPACTED), _) => return self.push(slot, NO_WATCHER, position.current, refused(COMPACTED)),
             (_, None) => return self.push(slot, NO_WATCHER, position.current, refused(EMPTY_RANGE)),
             (Err(reason), Some(_)) => return self.push(slot, NO_WATCHER, position.current, refused(reason)),

@@ -4,6 +4,8 @@
 //! - An event is encoded once for all watchers of a topic, and once for all topics that show it alike.
 //! - What is gathered is whole revisions, but for the one that is being read.
 
+use smallvec::SmallVec;
+
 use super::slab::Slab;
 use super::span::Span;
 use crate::mvcc::Event;
@@ -35,13 +37,27 @@ pub(super) struct Topic {
     /// How their events are shown.
     pub(super) shape: Shape,
     /// Watchers that refer to it.
-    pub(super) watchers: usize,
+    pub(super) watchers: u32,
     /// Those of them that are told of new events.
-    pub(super) members: Vec<u32>,
-    /// Encoded events that the members have not been told of yet.
-    pub(super) gathered: Vec<u8>,
-    /// The revision of the first of them.
+    pub(super) members: SmallVec<[u32; 4]>,
+    /// The place of what is gathered for it, or `NOWHERE`.
+    pub(super) gathering: u32,
+}
+
+/// The place of what is not gathered.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// What the members of a topic have not been told of yet.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    /// The topic; it is no more the same one if that does not name this place.
+    pub(super) topic: u32,
+    /// The revision of the first event.
     pub(super) first: Revision,
+    /// The events, encoded.
+    pub(super) events: Vec<u8>,
+    /// How many they are.
+    pub(super) count: u64,
 }
 
 /// All topics that have watchers, by number.
@@ -50,6 +66,9 @@ pub(super) type Topics = Slab<Topic>;
 impl Topic {
     /// One without watchers.
     pub(super) fn new(span: Span, shape: Shape) -> Self {
-        Self { span, shape, watchers: 0, members: Vec::new(), gathered: Vec::new(), first: Revision(0) }
+        Self { span, shape, watchers: 0, members: SmallVec::new(), gathering: NOWHERE }
     }
 }
+
+// There may be hundreds of thousands, most of a single watcher.
+const _: () = assert!(size_of::<Topic>() <= 80 && size_of::<super::watcher::Watcher>() <= 72);
