@@ -206,6 +206,10 @@ pub const MVCC_DELETE_KEYS_PER_CHUNK: usize = 1024;
 /// does not read costs. One batch may go beyond.
 pub const WATCH_STREAM_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// Messages for which an empty queue keeps its room. A stream on which a client made a thousand watchers at once would else
+/// keep that of a thousand answers.
+pub const WATCH_QUEUE_KEPT: usize = 64;
+
 /// What a message that waits costs beside its events.
 pub const WATCH_MESSAGE_BYTES: usize = 96;
 
@@ -644,6 +648,13 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Stops a client that opens many streams and finishes no message.
 pub const PARTIAL_BYTES_PER_CONNECTION_MAX: usize = 256 * 1024 * 1024;
 
+/// The same for all connections of an executor together: beyond it each may hold no more than the scarce share. Stops many
+/// connections from doing together what one is kept from, above all by gzip messages, which cost their senders little.
+pub const PARTIAL_BYTES_PER_SHARD_MAX: usize = 512 * 1024 * 1024;
+
+/// What a connection may hold when all together hold too much: more than a usual request.
+pub const PARTIAL_BYTES_PER_CONNECTION_SCARCE: usize = 1024 * 1024;
+
 /// What unpacking a gzip message costs beside its bytes, counted with them: the window and the tables of the code.
 pub const INFLATE_MACHINE_BYTES: usize = 48 * 1024;
 
@@ -754,6 +765,9 @@ pub const OPEN_STREAM_BYTES_MAX: usize = 8 * 1024;
 
 /// What clients that never finish a message may cost: each byte was sent, and a growing buffer may be twice its content.
 pub const PARTIAL_REQUESTS_BYTES_MAX: usize = 2 * PARTIAL_BYTES_PER_CONNECTION_MAX + FLOOD_BYTES_MAX;
+
+/// The same for many connections on one executor, beside the scarce share of each.
+pub const PARTIAL_REQUESTS_TOGETHER_BYTES_MAX: usize = 2 * PARTIAL_BYTES_PER_SHARD_MAX + FLOOD_BYTES_MAX;
 
 /// What two thousand connections that never come to a request may cost.
 pub const HALF_OPEN_BYTES_MAX: usize = 64 * 1024 * 1024;

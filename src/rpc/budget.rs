@@ -2,6 +2,8 @@
 //!
 //! Invariants
 //! - What was taken of a budget is given back when its holder is dropped.
+//! - While all connections of the executor together hold more than their bound, none may go on to hold more than a little:
+//!   many can't do what one is kept from, and whoever sends what is usual is not kept from it.
 
 use crate::limits;
 use bytes::Bytes;
@@ -36,32 +38,53 @@ pub enum FrameError {
     Flag(u8),
     /// The stream ended inside a message.
     Cut,
-    /// This connection has too many messages that arrived in part.
+    /// This connection, or all together, have too many messages that arrived in part.
     Budget,
 }
 
+/// The partial bytes of all connections of an executor, counted.
+#[derive(Clone, Debug, Default)]
+pub struct Together(Rc<Cell<usize>>);
+
 /// The partial bytes of one connection, counted.
 #[derive(Clone, Debug, Default)]
-pub struct Budget(Rc<Cell<usize>>);
+pub struct Budget {
+    own: Rc<Cell<usize>>,
+    together: Together,
+}
 
 impl Budget {
+    /// Of one more connection.
+    pub fn of(together: &Together) -> Self {
+        Self { own: Rc::default(), together: together.clone() }
+    }
+
     pub(super) fn take(&self, count: usize) -> Result<(), FrameError> {
-        let taken = self.0.get() + count;
-        if taken > limits::PARTIAL_BYTES_PER_CONNECTION_MAX {
+        let (own, together) = (self.own.get() + count, self.together.0.get() + count);
+        let is_scarce = together > limits::PARTIAL_BYTES_PER_SHARD_MAX;
+        let max = if is_scarce {
+            limits::PARTIAL_BYTES_PER_CONNECTION_SCARCE
+        } else {
+            limits::PARTIAL_BYTES_PER_CONNECTION_MAX
+        };
+        if own > max {
             return Err(FrameError::Budget);
         }
-        self.0.set(taken);
+        self.own.set(own);
+        self.together.0.set(together);
         Ok(())
     }
 
     pub(super) fn give_back(&self, count: usize) {
-        assert!(count <= self.0.get(), "given back {count} of {}", self.0.get());
-        self.0.set(self.0.get() - count);
+        for cell in [&self.own, &self.together.0] {
+            assert!(count <= cell.get(), "given back {count} of {}", cell.get());
+            cell.set(cell.get() - count);
+        }
     }
 
     /// How many bytes are held.
     pub(super) fn taken(&self) -> usize {
-        self.0.get()
+        self.own.get()
     }
 }
 
@@ -88,5 +111,26 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.budget.give_back(self.message.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_connections_are_bounded_and_leave_a_little_to_each() {
+        let together = Together::default();
+        let half = limits::PARTIAL_BYTES_PER_SHARD_MAX / 2;
+        assert!(half <= limits::PARTIAL_BYTES_PER_CONNECTION_MAX);
+        let greedy = [Budget::of(&together), Budget::of(&together)];
+        greedy.iter().for_each(|budget| budget.take(half).unwrap());
+        assert_eq!(greedy[0].take(1), Err(FrameError::Budget));
+        let modest = Budget::of(&together);
+        modest.take(limits::PARTIAL_BYTES_PER_CONNECTION_SCARCE).unwrap();
+        assert_eq!(modest.take(1), Err(FrameError::Budget));
+        greedy[0].give_back(half);
+        modest.take(half - limits::PARTIAL_BYTES_PER_CONNECTION_SCARCE).unwrap();
+        assert_eq!(modest.taken(), half);
     }
 }

@@ -197,7 +197,7 @@ where
             wire,
             handler,
             calls: Rc::default(),
-            budget: Budget::default(),
+            budget: shared.budget(),
             pings: PingPolicy::new(shared.config().keepalive.client_interval_min),
             silence: Silence::Quiet { alarm: Alarm::after(shared.config().keepalive.interval), reads },
             shutdown: Some(shared.shutdown().seat()),
@@ -248,8 +248,7 @@ where
         match Head::parse(parts) {
             Ok(head) => {
                 let open = Open::new(&self.calls, &self.shared);
-                let message_bytes_max = self.shared.config().message_bytes_max;
-                let requests = Requests::new(stream, &head, message_bytes_max, self.budget.clone());
+                let requests = Requests::new(stream, &head, &self.shared, self.budget.clone());
                 let reply = Reply::new(respond, &head, open);
                 glommio::spawn_local(self.handler.call(Call { head, requests, reply })).detach();
             }

@@ -3,7 +3,9 @@
 //! Invariants
 //! - Of one executor only: plain cells, no locks. The counters are written here alone and may be read anywhere.
 
+use super::budget::{Budget, Together};
 use super::calls::Unread;
+use super::lane::Lane;
 use super::shutdown::Shutdown;
 use crate::limits;
 use crate::metrics::Front;
@@ -64,6 +66,8 @@ struct Inner {
     /// Write buffers that no connection needs at the moment.
     spare: RefCell<Vec<Vec<u8>>>,
     unread: Unread,
+    partial: Together,
+    unpacking: Lane,
 }
 
 /// What all connections of one executor share. Clones share it.
@@ -85,6 +89,8 @@ impl Context {
             scratch: RefCell::new(vec![0; limits::READ_BYTES]),
             spare: RefCell::default(),
             unread: Unread::default(),
+            partial: Together::default(),
+            unpacking: Lane::default(),
         }))
     }
 
@@ -101,6 +107,16 @@ impl Context {
     /// This executor's counters.
     pub fn cells(&self) -> &Front {
         &self.0.cells
+    }
+
+    /// What one more connection may hold of requests that are not whole.
+    pub(super) fn budget(&self) -> Budget {
+        Budget::of(&self.0.partial)
+    }
+
+    /// Where messages wait to be unpacked.
+    pub(super) fn unpacking(&self) -> &Lane {
+        &self.0.unpacking
     }
 
     /// Bytes of answers of all connections that were not sent yet.

@@ -13,8 +13,10 @@
 use super::budget::Held;
 use super::calls::Open;
 use super::clock::Alarm;
+use super::context::Context as Shared;
 use super::frame::{self, Budget, Deframer, FrameError, Packing};
 use super::head::{GRPC, Head, Refusal};
+use super::lane::{Lane, Ticket};
 use super::pace::Pace;
 use super::status::{self, Code, Status};
 use crate::limits;
@@ -56,8 +58,9 @@ pub enum Answers {
 pub struct Requests {
     stream: RecvStream,
     deframer: Deframer,
-    /// Of unpacking a large message.
-    pace: Option<Pace>,
+    /// Of unpacking a message: one at a time on an executor, and with rests.
+    unpacking: Option<(Ticket, Pace)>,
+    lane: Lane,
     /// The compression that the client announced, when it is not one of ours.
     unknown_compression: Option<String>,
     /// The code for a message that the client cut short: grpc-go has another one where a stream answers.
@@ -68,7 +71,7 @@ pub struct Requests {
 }
 
 impl Requests {
-    pub(super) fn new(stream: RecvStream, head: &Head, message_bytes_max: usize, budget: Budget) -> Self {
+    pub(super) fn new(stream: RecvStream, head: &Head, shared: &Shared, budget: Budget) -> Self {
         let (packing, unknown_compression) = match head.compression() {
             None => (Packing::Plain, None),
             Some("gzip") => (Packing::Gzip, None),
@@ -76,8 +79,9 @@ impl Requests {
         };
         Self {
             stream,
-            deframer: Deframer::new(packing, message_bytes_max, budget),
-            pace: None,
+            deframer: Deframer::new(packing, shared.config().message_bytes_max, budget),
+            unpacking: None,
+            lane: shared.unpacking().clone(),
             unknown_compression,
             first: None,
             ended: false,
@@ -92,11 +96,19 @@ impl Requests {
             return Poll::Ready(Err(Status::new(Code::Unimplemented, text)));
         }
         loop {
-            if let Some(message) = self.deframer.poll().map_err(|error| self.refuse(error))? {
+            if self.deframer.is_unpacking() {
+                let (ticket, pace) = self.unpacking.get_or_insert_with(|| (self.lane.ticket(), Pace::start()));
+                ready!(ticket.poll(context));
+                ready!(pace.poll_rest(context));
+            }
+            let polled = self.deframer.poll();
+            if !self.deframer.is_unpacking() {
+                self.unpacking = None;
+            }
+            if let Some(message) = polled.map_err(|error| self.refuse(error))? {
                 return Poll::Ready(Ok(Some(message)));
             }
             if self.deframer.is_unpacking() {
-                ready!(self.pace.get_or_insert_with(Pace::start).poll_rest(context));
                 continue;
             }
             if self.ended {

@@ -38,6 +38,8 @@ pub struct Deframer {
     /// The newest chunk, not yet looked at.
     chunk: Bytes,
     packing: Packing,
+    /// A packed message, until it is asked for again.
+    packed: Option<Held>,
     /// The message that is being unpacked.
     inflating: Option<Box<Inflating>>,
     message_bytes_max: usize,
@@ -53,13 +55,14 @@ impl Drop for Deframer {
 impl Deframer {
     /// A deframer for one stream of a connection.
     pub fn new(packing: Packing, message_bytes_max: usize, budget: Budget) -> Self {
-        Self { partial: BytesMut::new(), chunk: Bytes::new(), packing, inflating: None, message_bytes_max, budget }
+        let (partial, chunk) = (BytesMut::new(), Bytes::new());
+        Self { partial, chunk, packing, packed: None, inflating: None, message_bytes_max, budget }
     }
 
     /// Whether `poll` said that it has no message because it is not through with one that is here: it wants to be asked
-    /// again, not to be given more.
+    /// again, not to be given more. Asked again it works on it for a step; before that it has not begun.
     pub fn is_unpacking(&self) -> bool {
-        self.inflating.is_some()
+        self.packed.is_some() || self.inflating.is_some()
     }
 
     /// Keeps a message that must wait, counted with those of all streams of the connection.
@@ -75,18 +78,23 @@ impl Deframer {
 
     /// The next message, or `None` when more chunks are needed or there is more to unpack.
     pub fn poll(&mut self) -> Result<Option<Bytes>, FrameError> {
-        if self.inflating.is_none() {
+        if let Some(packed) = self.packed.take() {
+            let message = packed.message();
+            drop(packed);
+            let inflating = Inflating::new(message, self.message_bytes_max, self.budget.clone())?;
+            self.inflating = Some(Box::new(inflating));
+        }
+        let Some(mut inflating) = self.inflating.take() else {
             let Some((flag, message)) = self.framed()? else { return Ok(None) };
             if flag == PLAIN {
                 return Ok(Some(message));
             }
-            let inflating = Inflating::new(message, self.message_bytes_max, self.budget.clone())?;
-            self.inflating = Some(Box::new(inflating));
-        }
-        let Some(inflating) = &mut self.inflating else { return Ok(None) };
+            self.packed = Some(self.hold(message)?);
+            return Ok(None);
+        };
         let plain = inflating.step()?;
-        if plain.is_some() {
-            self.inflating = None;
+        if plain.is_none() {
+            self.inflating = Some(inflating);
         }
         Ok(plain)
     }

@@ -13,6 +13,7 @@ mod head;
 mod http1;
 mod http2;
 mod inflate;
+mod lane;
 mod pace;
 mod pings;
 mod shutdown;

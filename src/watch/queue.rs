@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::message::{Content, Message};
-use crate::limits::WATCH_MESSAGE_BYTES;
+use crate::limits::{WATCH_MESSAGE_BYTES, WATCH_QUEUE_KEPT};
 
 /// A message that waits.
 #[derive(Debug)]
@@ -50,7 +50,12 @@ impl Queue {
     pub(super) fn pop(&mut self) -> Option<Queued> {
         let queued = self.messages.pop_front()?;
         self.bytes -= queued.cost;
-        assert!(!self.messages.is_empty() || self.bytes == 0, "an empty queue costs nothing");
+        if self.messages.is_empty() {
+            assert!(self.bytes == 0, "an empty queue costs nothing");
+            if self.messages.capacity() > WATCH_QUEUE_KEPT {
+                self.messages = VecDeque::new();
+            }
+        }
         Some(queued)
     }
 

@@ -8,7 +8,8 @@ use ringbolt::limits;
 use ringbolt::proto::etcdserverpb as pb;
 
 use super::arena::Arena;
-use super::raw::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RESET, Raw, begin_call, call_headers, frame, header};
+use super::raw::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Poured, RESET, Raw};
+use super::raw::{begin_call, call_headers, frame, header};
 use crate::client::{Random, seed_from_env};
 
 const PUT: &str = "/etcdserverpb.KV/Put";
@@ -81,6 +82,30 @@ fn messages_that_swell() {
     drop(raw);
 }
 
+/// The same through many connections: what none may do alone they may not do together.
+#[test]
+fn messages_that_swell_on_many_connections() {
+    const CONNECTIONS: u32 = 24;
+    let arena = Arena::new("packed messages together", &["--shards", "1"]);
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(&vec![0; 2_000_000]).unwrap();
+    let message = crate::client::frame(1, &packed.finish().unwrap());
+    let mut head = call_headers(STREAM);
+    head.extend(header("grpc-encoding", "gzip"));
+    let mut connections: Vec<Raw> = (0..CONNECTIONS).map(|_| Raw::open(arena.client(), &[])).collect();
+    for number in 0..100_u32 {
+        let stream = number * 2 + 1;
+        let bytes = [frame(HEADERS, END_HEADERS, stream, &head), frame(DATA, 0, stream, &message)].concat();
+        connections.iter_mut().for_each(|raw| assert_eq!(raw.pour(&bytes), Poured::All));
+    }
+    // Each alone stays within its own bound: 200 MB.
+    let refused = connections.iter_mut().filter_map(|raw| raw.await_kind(HEADERS)).count();
+    assert_eq!(refused, connections.len(), "each is refused one of them at least");
+    arena.is_served();
+    arena.end(limits::PARTIAL_REQUESTS_TOGETHER_BYTES_MAX);
+    drop(connections);
+}
+
 /// A byte a frame, on hundreds of streams.
 #[test]
 fn messages_in_dribbles() {
@@ -126,6 +151,8 @@ fn bytes_behind_the_only_message() {
     let arena = Arena::new("bytes behind", &[]);
     let put = pb::PutRequest { key: "k".into(), value: vec![b'v'; 300 << 10].into(), ..Default::default() };
     let mut raw = Raw::open(arena.client(), &[]);
+    // The connection's window is told behind the settings.
+    assert!(raw.is_settled());
     raw.pour(&begin_call(1, PUT));
     for piece in crate::client::frame(0, &put.encode_to_vec()).chunks(16_000) {
         raw.pour(&frame(DATA, 0, 1, piece));
