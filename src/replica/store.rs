@@ -221,7 +221,8 @@ impl Store {
         self.applies += 1;
         self.stalled_at = None;
         self.grow_pages = 1;
-        if after.compacted != before.compacted {
+        // As positions: the stamp of an empty store is all zeros, and its compaction none, not that to revision 0.
+        if Position::of(&after).compacted != Position::of(&before).compacted {
             self.compact_at.get_or_insert(now);
         }
     }

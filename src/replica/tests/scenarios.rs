@@ -324,6 +324,33 @@ fn a_start_forgets_checksums_and_goes_on_with_a_compaction_that_was_cut_off() {
     }
 }
 
+/// Its revision is what a stamp says that has none yet: a start that applied both at once ended itself.
+#[test]
+fn a_compaction_to_nothing_is_one_as_any_other() {
+    for crashes in [false, true] {
+        // Without a checkpoint, so that a start begins with the stamp of an empty store.
+        let never = |config: &mut crate::replica::Config| config.checkpoint.interval = Duration::from_secs(3600);
+        let mut world = World::with(11, 1, CALM, never);
+        world.settle();
+        let nothing = CompactionRequest { revision: 0, physical: true };
+        let compacted = propose(&mut world, 0, Kind::Compact, nothing.encode_to_vec());
+        world.settle();
+        assert!(matches!(outcome(&world, compacted).response, Response::Compact { .. }));
+        // The log says of what came before that it is committed.
+        put(&mut world, 0, 5);
+        world.settle();
+        if crashes {
+            world.members[0].doing.clear();
+            world.crash(0);
+            world.boot(0);
+            world.settle();
+        }
+        assert!(!status(&world, 0).compacting);
+        let pinned = world.members[0].reader.as_ref().unwrap().pin();
+        assert!(mvcc::Compaction::of(&pinned.view()).unwrap().covers(Revision(0)), "crashes: {crashes}");
+    }
+}
+
 #[test]
 fn a_wrong_command_is_refused_by_the_store_and_others_go_on() {
     let mut world = settled(1);
