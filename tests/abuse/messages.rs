@@ -72,6 +72,8 @@ fn messages_that_swell() {
     let mut head = call_headers(STREAM);
     head.extend(header("grpc-encoding", "gzip"));
     let mut raw = Raw::open(arena.client(), &[]);
+    // The connection's window is told behind the settings.
+    assert!(raw.is_settled());
     for number in 0..1000_u32 {
         let stream = number * 2 + 1;
         raw.pour(&[frame(HEADERS, END_HEADERS, stream, &head), frame(DATA, 0, stream, &message)].concat());
@@ -93,6 +95,7 @@ fn messages_that_swell_on_many_connections() {
     let mut head = call_headers(STREAM);
     head.extend(header("grpc-encoding", "gzip"));
     let mut connections: Vec<Raw> = (0..CONNECTIONS).map(|_| Raw::open(arena.client(), &[])).collect();
+    assert!(connections.iter_mut().all(Raw::is_settled));
     for number in 0..100_u32 {
         let stream = number * 2 + 1;
         let bytes = [frame(HEADERS, END_HEADERS, stream, &head), frame(DATA, 0, stream, &message)].concat();
